@@ -1,0 +1,1 @@
+//! Approved tool definitions: digests, drift, collisions, look-alike names.

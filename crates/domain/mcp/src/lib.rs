@@ -1,0 +1,14 @@
+//! MCP on the wire: JSON-RPC frames, protocol revisions, the names tools are exposed under.
+//!
+//! In scope: reading a message in place and writing the few that the gateway authors.
+//! Out of scope: I/O, deciding. Source: MCP 2025-03-26 to 2026-07-28; JSON-RPC 2.0.
+
+pub mod answer;
+pub mod exposed;
+pub mod frame;
+pub mod revision;
+
+pub use answer::RpcError;
+pub use exposed::ExposedName;
+pub use frame::{Frame, FrameError, Id, Notification, Request, Response};
+pub use revision::{Era, Revision};

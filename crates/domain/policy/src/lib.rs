@@ -1,0 +1,1 @@
+//! Cedar policy bundles: schema from tools, slices, decisions, explanations.

@@ -1,0 +1,1 @@
+//! Fronts toward hosts: HTTP, stdio, the administration socket.

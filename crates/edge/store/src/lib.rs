@@ -1,0 +1,1 @@
+//! SQLite store: group commit, vault, tiles on disk, recovery.

@@ -1,0 +1,1 @@
+//! MCP clients toward servers: streamable HTTP and stdio children.

@@ -1,0 +1,1 @@
+//! TRACE trust records: build and verify.

@@ -1,0 +1,2 @@
+//! Tree checks.
+fn main() {}
