@@ -35,6 +35,16 @@ pub struct NotIdentified {
     pub code: Code,
 }
 
+/// An argument that modern clients repeat in a header, so that intermediaries can route by it
+/// (`x-mcp-header` in the tool's input schema).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirrored {
+    /// The header is `Mcp-Param-{header}`.
+    pub header: Box<str>,
+    /// Members from the arguments down to the value.
+    pub path: Box<[Box<str>]>,
+}
+
 /// The engine, as fronts see it.
 pub trait Governed: Send + Sync + 'static {
     /// Who presents this bearer key, or who the unbound caller is.
@@ -54,6 +64,12 @@ pub trait Governed: Send + Sync + 'static {
     /// One `tools/call`: the whole response message, with the request's id. Never fails: a refusal is a
     /// result with `isError`, a protocol fault a JSON-RPC error. Dropping the future cancels the call.
     fn call_tool(&self, caller: Caller, request: Request) -> impl Future<Output = Bytes> + Send;
+
+    /// What this tool's approved schema wants repeated in headers; `None` where that is nothing, and for a
+    /// tool that the caller may not see.
+    fn mirrored(&self, _caller: &Caller, _tool: &str) -> Option<std::sync::Arc<[Mirrored]>> {
+        None
+    }
 
     /// The clock of [`Caller::received_us`].
     fn monotonic_us(&self) -> u64;

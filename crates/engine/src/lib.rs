@@ -1,6 +1,17 @@
 //! The path of a call: from a frame to an answer, every step in one function, each consuming the last.
 //!
 //! In scope: the order of things, and the ports that edges implement. Out of scope: sockets, files, SQL, clocks.
+//! The path itself is [`Engine::call_tool`](engine::Engine), in `engine.rs`; what each step produces is in `stages.rs`.
 
+mod drift;
+mod engine;
 pub mod front;
+mod listing;
 pub mod ports;
+mod refusal;
+mod stages;
+mod stepup;
+mod world;
+
+pub use engine::{Engine, Ports};
+pub use world::{Quarantine, Settings, World};

@@ -146,7 +146,7 @@ pub enum AppendError {
 pub trait Ledger: Send + Sync + 'static {
     /// Appends. The entry is queued when this returns; the future ends once it is durable.
     /// Entries queued one after the other by one caller are stored in that order.
-    fn append(&self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static;
+    fn append(&self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<Self>;
 
     /// The session of this agent and owner; opened, with its entry, if there is none. A session that is
     /// already in memory is returned without waiting and without a lock.

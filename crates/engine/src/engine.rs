@@ -1,0 +1,506 @@
+//! The engine: the world, the ports, and the one function that every call goes through.
+
+use crate::front::{Caller, Endpoint, Governed, NotIdentified};
+use crate::ports::{
+    Append, AppendError, Appended, Clock, Effect, Ledger, Outgoing, Payload, Session, Slot, Upstream, UpstreamFault,
+};
+use crate::refusal::{Refusal, Refused};
+use crate::stages::{Identified, Permitted, RESULT};
+use crate::world::World;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use interlock_identity::{Agent, AgentState, BearerKey, IdentifyError, Principal};
+use interlock_ledger::entry::{CallStatus, Entry, Event, OutcomeRecord, OutcomeTiming};
+use interlock_mcp::{Era, Id, Request, Response, Revision, RpcError, frame};
+use interlock_model::{CallId, Code, Digest, Mode, Outcome, SessionId, UnixMillis};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The edges an engine is put together from.
+pub trait Ports: Send + Sync + 'static {
+    /// Time and randomness.
+    type Clock: Clock;
+    /// The ledger, the sessions, the approvals.
+    type Ledger: Ledger;
+    /// The servers.
+    type Upstream: Upstream;
+}
+
+/// The path of a call and what it needs.
+pub struct Engine<P: Ports> {
+    pub(crate) clock: P::Clock,
+    pub(crate) ledger: P::Ledger,
+    upstream: P::Upstream,
+    world: ArcSwap<World>,
+    unbound: Arc<Agent>,
+    in_flight: AtomicUsize,
+}
+
+/// A call whose intent the ledger has, or is just taking. Only [`Engine::record`] makes one, and only
+/// one of these can be forwarded.
+struct Recorded<'a, P: Ports, F> {
+    permitted: Permitted,
+    /// The intent's future, where the tool only reads and may run while the entry is being written.
+    durable: Option<F>,
+    open: OpenCall<'a, P>,
+}
+
+/// A recorded call and what came of it.
+struct Executed<'a, P: Ports> {
+    permitted: Permitted,
+    answer: Result<Response, UpstreamFault>,
+    upstream_us: u64,
+    open: OpenCall<'a, P>,
+}
+
+impl<P: Ports> Engine<P> {
+    /// An engine over these ports, in this world.
+    pub fn new(
+        clock: P::Clock,
+        ledger: P::Ledger,
+        upstream: P::Upstream,
+        world: World,
+    ) -> Result<Self, interlock_model::id::InvalidName> {
+        let unbound = Agent {
+            id: "unbound".parse()?,
+            owner: "nobody".parse()?,
+            key: Digest([0; 32]),
+            state: AgentState::Active,
+            purpose: String::new(),
+            roles: Vec::new(),
+            added: UnixMillis(0),
+        };
+        Ok(Self {
+            clock,
+            ledger,
+            upstream,
+            world: ArcSwap::from_pointee(world),
+            unbound: Arc::new(unbound),
+            in_flight: AtomicUsize::new(0),
+        })
+    }
+
+    /// The clock.
+    pub const fn clock(&self) -> &P::Clock {
+        &self.clock
+    }
+
+    /// The ledger.
+    pub const fn ledger(&self) -> &P::Ledger {
+        &self.ledger
+    }
+
+    /// The servers.
+    pub const fn upstream(&self) -> &P::Upstream {
+        &self.upstream
+    }
+
+    /// The world that the next call will see.
+    pub fn world(&self) -> Arc<World> {
+        self.world.load_full()
+    }
+
+    /// Replaces the world. Calls under way keep the one they have.
+    pub fn change_world(&self, change: impl Fn(&World) -> World) -> Arc<World> {
+        self.world.rcu(|world| change(world));
+        self.world.load_full()
+    }
+
+    /// The path of a call (design section 3). Everything that may refuse stands here, in order.
+    async fn path(&self, caller: Caller, request: Request, call: CallId) -> Result<Bytes, Refused> {
+        let identified = self.identified(caller, request, call).await?;
+        let world = self.settled_world(&identified).await;
+        let resolved = identified.resolve(world, self.clock.monotonic_us())?;
+        let stated = resolved.state(self.clock.monotonic_us())?;
+        let weighed = stated.weigh();
+        let decided = weighed.decide(self.clock.now());
+        let permitted = self.permit(decided).await?;
+        // The intent is durable before anything with an effect leaves. If we stop below this line,
+        // recovery closes the open intent as unknown: the ledger may show a call that never ran, never
+        // the reverse.
+        let recorded = self.record(permitted).await?;
+        let executed = self.execute(recorded).await?;
+        self.release(executed).await
+    }
+
+    /// Who calls, and the governance session that goes with them. The agent's state is read from the
+    /// world of this moment, not from when its connection was made.
+    async fn identified(&self, caller: Caller, request: Request, call: CallId) -> Result<Identified, Refused> {
+        let now = self.clock.now();
+        let agent = &caller.principal.agent;
+        if caller.principal.bound {
+            let current = self.world.load();
+            let active =
+                current.registry.get(&agent.id).is_some_and(|a| a.state == AgentState::Active && a.key == agent.key);
+            if !active {
+                return Err(Refused {
+                    refusal: Refusal::deny(Code::AgentNotActive, Code::AgentNotActive.meaning()),
+                    record: None,
+                });
+            }
+        }
+        let session = self.ledger.session(&agent.id, &agent.owner, now).await.map_err(|e| Refusal::not_recorded(&e))?;
+        Ok(Identified::new(caller, request, call, now, session))
+    }
+
+    /// The world to judge in. Where the tool's server has said that its tools may have changed, that of
+    /// after the comparison with the catalog; where that does not come, the tools count as drifted.
+    async fn settled_world(&self, identified: &Identified) -> Arc<World> {
+        let server = {
+            let world = self.world.load();
+            match &identified.caller.endpoint {
+                Endpoint::Server(server) => Some(server.clone()),
+                Endpoint::All => identified
+                    .tool_name()
+                    .and_then(|name| world.catalog.by_exposed(&name).map(|tool| tool.server.clone())),
+            }
+        };
+        if let Some(server) = server
+            && let Err(fault) = self.upstream.settled(&server).await
+        {
+            let world = self.world.load_full();
+            return Arc::new(crate::drift::unsettled(&world, &server, &fault));
+        }
+        self.world.load_full()
+    }
+
+    /// Hands the intent to the ledger. For a tool that may have an effect, waits until it is durable.
+    async fn record(
+        &self,
+        permitted: Permitted,
+    ) -> Result<Recorded<'_, P, impl Future<Output = Result<Appended, AppendError>> + use<P>>, Refused> {
+        let record = permitted.record(self.clock.monotonic_us());
+        let entry = Entry::new(permitted.prior.identified().at, Event::Intent(Box::new(record)));
+        let append = Append {
+            session: Some(permitted.session().clone()),
+            payloads: vec![Payload { slot: Slot::Received, bytes: permitted.argument_bytes() }],
+            effect: permitted.approval.clone().map_or(Effect::None, |a| Effect::Consume(Box::new(a))),
+            ..Append::entry(&entry).map_err(|e| Refusal::not_recorded(&e))?
+        };
+        let durable = self.ledger.append(append);
+        let mut open = OpenCall::new(self, &permitted);
+        // Only what a human confirmed as read-only may overtake its entry.
+        if permitted.tool().facts.is_read_only() && permitted.approval.is_none() {
+            return Ok(Recorded { permitted, durable: Some(durable), open });
+        }
+        match durable.await {
+            Ok(_) => Ok(Recorded { permitted, durable: None, open }),
+            Err(e) => {
+                open.forget();
+                Err(match e {
+                    AppendError::Conflict => {
+                        let refusal =
+                            Refusal::deny(Code::ApprovalSuperseded, "the approval was used or changed a moment ago");
+                        permitted.prior.refuse(refusal, self.clock.monotonic_us())
+                    }
+                    e => Refusal::not_recorded(&e),
+                })
+            }
+        }
+    }
+
+    /// Sends a recorded call. The intent of a read that went ahead of its entry is awaited before anyone
+    /// sees the answer.
+    async fn execute<'a>(
+        &'a self,
+        recorded: Recorded<'a, P, impl Future<Output = Result<Appended, AppendError>>>,
+    ) -> Result<Executed<'a, P>, Refused> {
+        let Recorded { permitted, durable, mut open } = recorded;
+        let begun = self.clock.monotonic_us();
+        let identified = permitted.prior.identified();
+        open.sent = true;
+        let answer = self
+            .upstream
+            .forward(Outgoing {
+                call: identified.call,
+                server: permitted.tool().server.clone(),
+                tool: permitted.tool().definition.name().clone(),
+                request: identified.request.clone(),
+                arguments: None,
+                timeout: Duration::from_millis(permitted.prior.world().settings.call_timeout_ms),
+            })
+            .await;
+        let upstream_us = self.clock.monotonic_us().saturating_sub(begun);
+        if let Some(durable) = durable
+            && let Err(e) = durable.await
+        {
+            open.forget();
+            return Err(Refusal::not_recorded(&e));
+        }
+        Ok(Executed { permitted, answer, upstream_us, open })
+    }
+
+    /// Records the outcome, and only then lets the answer go.
+    async fn release(&self, executed: Executed<'_, P>) -> Result<Bytes, Refused> {
+        let Executed { permitted, answer, upstream_us, open } = executed;
+        let session = permitted.session().clone();
+        let payload = answer.as_ref().ok().and_then(|response| {
+            let value = response.result().or_else(|| response.error())?;
+            Some(response.bytes().slice(value.span()))
+        });
+        let labels = permitted.raised_labels();
+        let outcome = OutcomeRecord {
+            call: open.call,
+            code: answer.as_ref().err().map(|fault| fault.code),
+            labels: labels.clone().unwrap_or_default(),
+            result: payload.as_ref().map(|bytes| session.key.commit(RESULT, &[bytes])),
+            result_bytes: payload.as_ref().map(|bytes| bytes.len() as u64),
+            session: session.id,
+            status: status(&answer),
+            timing: Some(OutcomeTiming {
+                total_us: self.clock.monotonic_us().saturating_sub(permitted.prior.identified().caller.received_us),
+                upstream_us,
+            }),
+        };
+        let durable = open.close(outcome, session, payload, labels);
+        durable.await.map_err(|e| Refusal::not_recorded(&e))?;
+        Ok(respond(&permitted, &answer))
+    }
+}
+
+/// How a call ended, as its outcome entry says it.
+fn status(answer: &Result<Response, UpstreamFault>) -> CallStatus {
+    match answer {
+        Ok(response) => match response.result() {
+            None => CallStatus::RpcError,
+            Some(result) if result.get("isError").and_then(|e| e.as_bool()) == Some(true) => CallStatus::ToolError,
+            Some(_) => CallStatus::Ok,
+        },
+        Err(fault) if fault.sent => CallStatus::Failed,
+        Err(_) => CallStatus::NotSent,
+    }
+}
+
+/// The message for the client: the server's own bytes, with the client's id in place of ours and what
+/// the client's revision requires of a result.
+fn respond(permitted: &Permitted, answer: &Result<Response, UpstreamFault>) -> Bytes {
+    let identified = permitted.prior.identified();
+    let (id, revision) = (identified.request.id(), identified.caller.revision);
+    match answer {
+        Ok(response) => relay(response, id, revision, advice(permitted).as_deref()),
+        Err(fault) => {
+            let refusal = Refusal {
+                code: fault.code,
+                outcome: permitted.prior.decision.outcome,
+                reason: fault.detail.clone(),
+                approval: None,
+                tier: None,
+            };
+            refusal.to_frame(id, revision, identified.call)
+        }
+    }
+}
+
+/// In `advisory` mode, what would have happened, for the result's `_meta`.
+fn advice(permitted: &Permitted) -> Option<String> {
+    let decision = &permitted.prior.decision;
+    let denied = !matches!(decision.outcome, Outcome::Allow | Outcome::Modify);
+    (denied && permitted.mode() == Mode::Advisory).then(|| {
+        serde_json::json!({
+            "decision": decision.outcome.as_str(),
+            "code": decision.code.map(Code::as_str),
+            "reason": decision.reason,
+        })
+        .to_string()
+    })
+}
+
+/// Member of a result's `_meta` that says what `enforcing` mode would have done.
+const ADVICE_KEY: &str = "interlock/advisory";
+
+fn relay(response: &Response, id: &Id, revision: Revision, advice: Option<&str>) -> Bytes {
+    let mut changes: Vec<(std::ops::Range<usize>, Vec<u8>)> = Vec::with_capacity(3);
+    if let Some(theirs) = response.root().get("id") {
+        changes.push((theirs.span(), id.raw().to_vec()));
+    }
+    if let Some(result) = response.result() {
+        let mut members = Vec::new();
+        if revision.era() == Era::Modern && result.get("resultType").is_none() {
+            members.extend_from_slice(b"\"resultType\":\"complete\"");
+        }
+        if let Some(advice) = advice {
+            let member = format!("\"{ADVICE_KEY}\":{advice}");
+            match result.get("_meta").filter(|m| m.kind() == interlock_model::json::Kind::Object) {
+                Some(meta) => {
+                    let comma = if meta.members().next().is_some() { "," } else { "" };
+                    let at = meta.span().start + 1;
+                    changes.push((at..at, format!("{member}{comma}").into_bytes()));
+                }
+                None => {
+                    if !members.is_empty() {
+                        members.push(b',');
+                    }
+                    members.extend_from_slice(format!("\"_meta\":{{{member}}}").as_bytes());
+                }
+            }
+        }
+        if !members.is_empty() {
+            if result.members().next().is_some() {
+                members.push(b',');
+            }
+            let at = result.span().start + 1;
+            changes.push((at..at, members));
+        }
+    }
+    changes.sort_by_key(|(span, _)| span.start);
+    let changes: Vec<_> = changes.iter().map(|(span, with)| (span.clone(), &with[..])).collect();
+    frame::splice(response.bytes(), &changes).into()
+}
+
+/// A call that was announced and not yet closed. Dropped before [`OpenCall::close`] (the client went
+/// away, the task was stopped), it queues the outcome that says so.
+struct OpenCall<'a, P: Ports> {
+    engine: &'a Engine<P>,
+    call: CallId,
+    session: SessionId,
+    received_us: u64,
+    begun_us: u64,
+    sent: bool,
+    closed: bool,
+}
+
+impl<'a, P: Ports> OpenCall<'a, P> {
+    fn new(engine: &'a Engine<P>, permitted: &Permitted) -> Self {
+        let identified = permitted.prior.identified();
+        Self {
+            engine,
+            call: identified.call,
+            session: identified.session.id,
+            received_us: identified.caller.received_us,
+            begun_us: engine.clock.monotonic_us(),
+            sent: false,
+            closed: false,
+        }
+    }
+
+    /// The intent was not taken after all, so there is nothing to close.
+    const fn forget(&mut self) {
+        self.closed = true;
+    }
+
+    fn close(
+        mut self,
+        outcome: OutcomeRecord,
+        session: Arc<Session>,
+        payload: Option<Bytes>,
+        labels: Option<Vec<String>>,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + use<P> {
+        self.closed = true;
+        let entry = Entry::new(self.engine.clock.now(), Event::Outcome(Box::new(outcome)));
+        let queued = Append::entry(&entry).map(|append| {
+            self.engine.ledger.append(Append {
+                session: Some(session),
+                payloads: payload.into_iter().map(|bytes| Payload { slot: Slot::Result, bytes }).collect(),
+                effect: labels.map_or(Effect::None, Effect::RaiseLabels),
+                ..append
+            })
+        });
+        async move { queued?.await }
+    }
+}
+
+impl<P: Ports> Drop for OpenCall<'_, P> {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        let now = self.engine.clock.monotonic_us();
+        let outcome = OutcomeRecord {
+            call: self.call,
+            code: Some(Code::Cancelled),
+            labels: Vec::new(),
+            result: None,
+            result_bytes: None,
+            session: self.session,
+            status: if self.sent { CallStatus::Cancelled } else { CallStatus::NotSent },
+            timing: Some(OutcomeTiming {
+                total_us: now.saturating_sub(self.received_us),
+                upstream_us: now.saturating_sub(self.begun_us),
+            }),
+        };
+        let entry = Entry::new(self.engine.clock.now(), Event::Outcome(Box::new(outcome)));
+        if let Ok(append) = Append::entry(&entry) {
+            // Queued when this returns; nobody is left to wait for it. If the store does not take it,
+            // recovery closes the call as unknown.
+            drop(self.engine.ledger.append(append));
+        }
+    }
+}
+
+/// Counts a call for as long as it lives.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn enter(count: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let entered = Self(count);
+        (count.fetch_add(1, Ordering::Relaxed) < most).then_some(entered)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<P: Ports> Governed for Engine<P> {
+    fn identify(&self, presented: Option<&str>) -> Result<Principal, NotIdentified> {
+        let world = self.world.load();
+        match presented {
+            Some(key) => world.registry.identify(&BearerKey::presented(key)).map_err(|e| NotIdentified {
+                code: match e {
+                    IdentifyError::UnknownKey => Code::Unauthenticated,
+                    IdentifyError::NotActive => Code::AgentNotActive,
+                },
+            }),
+            None if world.settings.allow_unbound => Ok(Principal { agent: self.unbound.clone(), bound: false }),
+            None => Err(NotIdentified { code: Code::UnboundRefused }),
+        }
+    }
+
+    fn has_endpoint(&self, endpoint: &Endpoint) -> bool {
+        match endpoint {
+            Endpoint::All => true,
+            Endpoint::Server(server) => self.world.load().catalog.server(server).is_some(),
+        }
+    }
+
+    async fn list_tools(&self, caller: &Caller, request: &Request) -> Result<Bytes, RpcError> {
+        self.list(caller, request)
+    }
+
+    async fn call_tool(&self, caller: Caller, request: Request) -> Bytes {
+        let (id, revision) = (request.id().clone(), caller.revision);
+        let call = CallId::new(self.clock.now(), self.clock.entropy());
+        let most = self.world.load().settings.max_in_flight;
+        let Some(_in_flight) = InFlight::enter(&self.in_flight, most) else {
+            return Refusal::deny(Code::Overloaded, "too many calls at once").to_frame(&id, revision, call);
+        };
+        match self.path(caller, request, call).await {
+            Ok(answer) => answer,
+            Err(refused) => self.refuse(refused).await.to_frame(&id, revision, call),
+        }
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        self.clock.monotonic_us()
+    }
+}
+
+impl<P: Ports> Engine<P> {
+    /// Records a refusal, and says it. A refusal that cannot be recorded is one all the same.
+    async fn refuse(&self, refused: Refused) -> Refusal {
+        let Refused { refusal, record } = refused;
+        let Some(record) = record else { return refusal };
+        let entry = Entry::new(self.clock.now(), Event::Denial(record));
+        let recorded = match Append::entry(&entry) {
+            Ok(append) => self.ledger.append(append).await.map(drop),
+            Err(e) => Err(e),
+        };
+        match recorded {
+            Ok(()) => refusal,
+            Err(e) => Refusal::not_recorded(&e).refusal,
+        }
+    }
+}

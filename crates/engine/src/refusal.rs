@@ -1,0 +1,92 @@
+//! What an agent is told when its call does not go through (design section 6, "Refusals").
+
+use bytes::Bytes;
+use interlock_ledger::entry::CallRecord;
+use interlock_mcp::{Era, Id, Revision, RpcError, answer};
+use interlock_model::{ApprovalId, CallId, Code, Outcome, Tier};
+use serde_json::json;
+
+/// Why a call stops, and what to say about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    pub(crate) outcome: Outcome,
+    /// For the agent: says what happened and what to do.
+    pub(crate) reason: String,
+    pub(crate) approval: Option<ApprovalId>,
+    pub(crate) tier: Option<Tier>,
+}
+
+/// A call that stops before anything was sent, with the record of it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    /// What the ledger is told; absent only where the ledger itself is the reason.
+    pub(crate) record: Option<Box<CallRecord>>,
+}
+
+impl Refusal {
+    pub(crate) fn deny(code: Code, reason: impl Into<String>) -> Self {
+        Self { code, outcome: Outcome::Deny, reason: reason.into(), approval: None, tier: None }
+    }
+
+    /// The ledger did not take an entry; there is nothing to record, and nothing was done.
+    pub(crate) fn not_recorded(why: &crate::ports::AppendError) -> Refused {
+        let code = match why {
+            crate::ports::AppendError::Backlog => Code::Overloaded,
+            _ => Code::NotRecorded,
+        };
+        Refused { refusal: Self::deny(code, why.to_string()), record: None }
+    }
+
+    /// The whole response message.
+    ///
+    /// An unknown tool is a JSON-RPC error, as the specification has it; everything else is a tool
+    /// result that a model can read and act on.
+    pub(crate) fn to_frame(&self, id: &Id, revision: Revision, call: CallId) -> Bytes {
+        if self.code == Code::UnknownTool {
+            return RpcError::new(RpcError::INVALID_PARAMS, self.code, self.reason.clone()).to_frame(Some(id));
+        }
+        let mut structured = json!({
+            "decision": self.outcome.as_str(),
+            "code": self.code.as_str(),
+            "reason": self.reason,
+            "call_id": call.to_string(),
+            "retry": self.code.retry().as_str(),
+        });
+        if let (Some(approval), Some(members)) = (self.approval, structured.as_object_mut()) {
+            let mut asked = json!({ "id": approval.to_string() });
+            if let (Some(tier), Some(asked)) = (self.tier, asked.as_object_mut()) {
+                asked.insert("tier".to_owned(), tier.get().into());
+            }
+            members.insert("approval".to_owned(), asked);
+        }
+        let mut result = json!({
+            "content": [{ "type": "text", "text": self.text(call) }],
+            "isError": true,
+            "structuredContent": structured,
+        });
+        if revision.era() == Era::Modern
+            && let Some(members) = result.as_object_mut()
+        {
+            members.insert("resultType".to_owned(), "complete".into());
+        }
+        answer::result(id, result.to_string().as_bytes())
+    }
+
+    fn text(&self, call: CallId) -> String {
+        let what = match self.outcome {
+            Outcome::StepUp => "Not done: a human must approve this call first.",
+            Outcome::Defer => "Not done yet: a fact that the decision needs is missing.",
+            Outcome::Deny => "Not done: refused by Interlock.",
+            // The call was let through and the server is what failed.
+            Outcome::Allow | Outcome::Modify => "The server gave no usable answer.",
+        };
+        let mut text = format!("{what}\nReason: {} ({}).", self.reason, self.code);
+        if let Some(approval) = self.approval {
+            text.push_str(&format!("\nApproval: {approval}. Send the same call again once it is approved."));
+        }
+        text.push_str(&format!("\nCall: {call}"));
+        text
+    }
+}
