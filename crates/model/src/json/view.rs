@@ -51,6 +51,7 @@ impl<'a> View<'a> {
 
     /// What the value is.
     #[must_use]
+    #[inline]
     pub fn kind(&self) -> Kind {
         match self.node().token {
             Token::Null => Kind::Null,
@@ -64,6 +65,7 @@ impl<'a> View<'a> {
 
     /// Where the value stands in the text, quotes and brackets included.
     #[must_use]
+    #[inline]
     pub fn span(&self) -> Range<usize> {
         let n = self.node();
         n.start as usize..n.end as usize
@@ -71,12 +73,14 @@ impl<'a> View<'a> {
 
     /// The value's own bytes, as they came.
     #[must_use]
+    #[inline]
     pub fn raw(&self) -> &'a [u8] {
         self.text.get(self.span()).unwrap_or_default()
     }
 
     /// The boolean, if it is one.
     #[must_use]
+    #[inline]
     pub fn as_bool(&self) -> Option<bool> {
         match self.node().token {
             Token::True => Some(true),
@@ -108,6 +112,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The string's bytes where it is written without escapes: its value, read without a check or a copy.
+    #[must_use]
+    #[inline]
+    pub fn as_plain(&self) -> Option<&'a [u8]> {
+        let raw = self.raw();
+        (self.node().token == Token::Plain).then(|| raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default())
+    }
+
     /// Whether the value is the string `s`.
     #[must_use]
     pub fn is_str(&self, s: &str) -> bool {
@@ -122,6 +134,7 @@ impl<'a> View<'a> {
 
     /// The members of an object, in the order of the text; none for other kinds.
     #[must_use]
+    #[inline]
     pub fn members(&self) -> Members<'a> {
         let n = self.node();
         let end = if n.token == Token::Object { n.next as usize } else { 0 };
@@ -130,12 +143,14 @@ impl<'a> View<'a> {
 
     /// The elements of an array; none for other kinds.
     #[must_use]
+    #[inline]
     pub fn elements(&self) -> Elements<'a> {
         let n = self.node();
         let end = if n.token == Token::Array { n.next as usize } else { 0 };
         Elements { text: self.text, nodes: self.nodes, at: self.at + 1, end }
     }
 
+    #[inline]
     fn node(&self) -> Node {
         // A view is only made for an index that the tape has.
         self.nodes.get(self.at).copied().unwrap_or(Node { start: 0, end: 0, next: 0, token: Token::Null })
@@ -153,6 +168,7 @@ pub struct Members<'a> {
 
 impl<'a> Iterator for Members<'a> {
     type Item = (View<'a>, View<'a>);
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.end {
             return None;
@@ -175,6 +191,7 @@ pub struct Elements<'a> {
 
 impl<'a> Iterator for Elements<'a> {
     type Item = View<'a>;
+    #[inline]
     fn next(&mut self) -> Option<View<'a>> {
         if self.at >= self.end {
             return None;
