@@ -521,3 +521,56 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_variant_is_canonical_and_reads_back() {
+        let mut kinds = BTreeSet::new();
+        for entry in samples::every_kind() {
+            kinds.insert(entry.event.kind() as u8);
+            let bytes = entry.to_bytes().unwrap();
+            let json = Json::parse(&bytes[..], Limits::REQUEST).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            assert_eq!(String::from_utf8_lossy(&canonical::respell(json.root())), text, "members out of order");
+            assert_eq!(Entry::from_bytes(&bytes).unwrap(), entry, "{text}");
+        }
+        assert_eq!(kinds, (1..=10).collect(), "a kind without a sample");
+    }
+
+    #[test]
+    fn every_other_spelling_is_refused() {
+        let text = String::from_utf8(samples::denial(1).to_bytes().unwrap()).unwrap();
+        for (from, to, why) in [
+            ("{\"at\"", "{ \"at\"", "space"),
+            ("\"v\":1", "\"v\":1.0", "a number written otherwise"),
+            ("\"v\":1", "\"v\":2", "another version"),
+            ("\"v\":1", "\"v\":1,\"w\":2", "a member too many"),
+            ("\"v\":1", "\"v\":1,\"v\":1", "a member twice"),
+            ("isn't", "isn\\u0027t", "an escape that is not needed"),
+            ("\"findings\":null,", "", "a member left out"),
+            ("\"credential\":", "\"approval\":null,\"credential\":", "null for absent"),
+        ] {
+            let other = text.replacen(from, to, 1);
+            assert_ne!(other, text, "{why}");
+            assert!(Entry::from_bytes(other.as_bytes()).is_err(), "{why}");
+        }
+        let members = text.find("\"event\"").unwrap();
+        let (at, rest) = text.split_at(members);
+        let swapped =
+            format!("{{{},{}}}", rest.trim_end_matches("}").trim_end_matches(",\"v\":1"), &at[1..at.len() - 1]);
+        assert!(Entry::from_bytes(swapped.as_bytes()).is_err());
+        assert!(matches!(Entry::from_bytes(&[b' '; 65_536]), Err(EntryError::TooLarge { len: 65_536 })));
+    }
+
+    #[test]
+    fn an_entry_too_long_for_a_bundle_is_not_written() {
+        let mut record = samples::call_record(1);
+        record.requested = Some("x".repeat(Entry::MAX_LEN));
+        assert!(matches!(samples::entry(1, Event::Denial(record)).to_bytes(), Err(EntryError::TooLarge { .. })));
+    }
+}

@@ -1,0 +1,101 @@
+//! Bodies: requests read within limits, responses whole or as an event stream.
+
+use super::load::{Held, Load};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Why there is no body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyFault {
+    TooLarge,
+    TooSlow,
+    /// All bodies being read together are over the limit.
+    NoRoom,
+    /// The connection broke or the encoding is wrong.
+    Broken,
+}
+
+/// Reads a whole body of at most `limit` bytes. What it holds counts against the room of `load` until
+/// the second value is dropped.
+pub(super) async fn read(
+    body: Incoming,
+    limit: usize,
+    within: Duration,
+    load: &Arc<Load>,
+) -> Result<(Bytes, Held), BodyFault> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(BodyFault::TooLarge);
+    }
+    tokio::time::timeout(within, collect(body, limit, load)).await.unwrap_or(Err(BodyFault::TooSlow))
+}
+
+async fn collect(mut body: Incoming, limit: usize, load: &Arc<Load>) -> Result<(Bytes, Held), BodyFault> {
+    let mut held = load.hold();
+    let Some(first) = chunk(&mut body).await? else { return Ok((Bytes::new(), held)) };
+    held.grow(first.len()).ok_or(BodyFault::NoRoom)?;
+    if first.len() > limit {
+        return Err(BodyFault::TooLarge);
+    }
+    // The common body arrives in one piece and is not copied.
+    if body.is_end_stream() {
+        return Ok((first, held));
+    }
+    // What the sender announces is not reserved: only what arrives counts.
+    let mut whole = BytesMut::with_capacity((first.len() * 2).max(4096));
+    whole.extend_from_slice(&first);
+    while let Some(next) = chunk(&mut body).await? {
+        held.grow(next.len()).ok_or(BodyFault::NoRoom)?;
+        if whole.len() + next.len() > limit {
+            return Err(BodyFault::TooLarge);
+        }
+        whole.extend_from_slice(&next);
+    }
+    Ok((whole.freeze(), held))
+}
+
+async fn chunk(body: &mut Incoming) -> Result<Option<Bytes>, BodyFault> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(|_| BodyFault::Broken)?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// What is sent back.
+pub(super) enum Answer {
+    /// All of it; `None` once it is sent.
+    Whole(Option<Bytes>),
+    /// A stream of events, and what must live as long as it does.
+    Events(mpsc::Receiver<Bytes>, #[expect(dead_code, reason = "held for its drop")] super::connection::Busy),
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Self::Events(events, _) => events.poll_recv(cx).map(|e| e.map(|b| Ok(Frame::data(b)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Events(..) => SizeHint::default(),
+        }
+    }
+}

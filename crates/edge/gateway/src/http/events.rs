@@ -1,0 +1,58 @@
+//! The event stream of a legacy session: says when the tools that the client may see have changed.
+
+use super::body::Answer;
+use super::connection::Busy;
+use super::session::Streaming;
+use crate::legacy::LIST_CHANGED;
+use crate::stopped;
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+/// Comments keep the connection and its session alive, and show that the client still reads.
+const COMMENT: &[u8] = b":\n\n";
+
+/// What a stream listens to.
+pub(super) struct Sources {
+    pub(super) catalog_epoch: watch::Receiver<u64>,
+    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) keep_alive: Duration,
+    pub(super) started: Instant,
+}
+
+/// The response that carries the stream, and a task that feeds it until the session, the client or the
+/// front ends.
+pub(super) fn open(streaming: Streaming, busy: Busy, sources: Sources) -> Response<Answer> {
+    let (out, events) = mpsc::channel(4);
+    tokio::spawn(feed(streaming, out, sources));
+    let mut response = Response::new(Answer::Events(events, busy));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+async fn feed(streaming: Streaming, out: mpsc::Sender<Bytes>, mut sources: Sources) {
+    let changed = Bytes::from([b"event: message\ndata: ", LIST_CHANGED, b"\n\n"].concat());
+    sources.catalog_epoch.mark_unchanged();
+    let mut tick = tokio::time::interval(sources.keep_alive);
+    loop {
+        let event = tokio::select! {
+            () = streaming.session().ended() => return,
+            () = out.closed() => return,
+            () = stopped(&mut sources.stopping) => return,
+            Ok(()) = sources.catalog_epoch.changed() => changed.clone(),
+            _ = tick.tick() => {
+                let now = u64::try_from(sources.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                streaming.session().touch(now);
+                Bytes::from_static(COMMENT)
+            }
+        };
+        // A client that has read nothing for so long is not there.
+        if out.send_timeout(event, sources.keep_alive).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The HTTP front: MCP's streamable HTTP in both eras, on one endpoint for all servers and one for each.
+//!
+//! In scope: listeners, limits, sessions, headers. Out of scope: TLS, the console.
+//! Source: MCP 2025-03-26, 2025-06-18, 2025-11-25, 2026-07-28, basic/transports.
+
+mod agreement;
+mod body;
+mod connection;
+mod events;
+mod guard;
+mod load;
+mod reply;
+mod run_on;
+mod service;
+mod session;
+
+pub use session::SessionLimits;
+
+use crate::stopped;
+use bytes::Bytes;
+use interlock_engine::front::Governed;
+use service::Front;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// Limits and names of the HTTP front.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Host names beside the loopback ones that requests may be for, with or without a port.
+    pub allowed_hosts: Vec<String>,
+    /// Origins beside the loopback ones whose pages may call, as `scheme://host[:port]`.
+    pub allowed_origins: Vec<String>,
+    /// Most bytes of one request body.
+    pub message_bytes: usize,
+    /// Most bytes of a request's line and headers. At most 100 headers in any case.
+    pub header_bytes: usize,
+    /// Bytes of request bodies in memory at once, of all connections together.
+    pub buffered_bytes: usize,
+    /// How long a new connection may take to send its first request's head.
+    pub head_timeout: Duration,
+    /// How long a connection may wait between requests.
+    pub idle_timeout: Duration,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// Most connections; further ones wait in the system's queue.
+    pub connections: usize,
+    /// Most requests under way.
+    pub in_flight: usize,
+    /// How long a shutdown waits for what is under way.
+    pub drain: Duration,
+    /// How often an event stream shows that it is alive.
+    pub keep_alive: Duration,
+    /// Sessions of the legacy revisions.
+    pub sessions: SessionLimits,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            message_bytes: 4 << 20,
+            header_bytes: 32 << 10,
+            buffered_bytes: 256 << 20,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
+            connections: 16_384,
+            in_flight: 4096,
+            drain: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(15),
+            sessions: SessionLimits::default(),
+        }
+    }
+}
+
+/// What a front shows of the rest of the gateway.
+#[derive(Clone)]
+pub struct Published {
+    /// Changes when the tools that clients may see have changed.
+    pub catalog_epoch: watch::Receiver<u64>,
+    /// The ledger's newest signed checkpoint, as text; `None` while there is none.
+    pub checkpoint: Arc<dyn Fn() -> Option<Bytes> + Send + Sync>,
+}
+
+/// Serves MCP on `listeners` until `shutdown` ends and what is under way has finished, at most
+/// [`HttpOptions::drain`] later.
+pub async fn serve_http<G: Governed>(
+    listeners: Vec<TcpListener>,
+    governed: Arc<G>,
+    published: Published,
+    options: HttpOptions,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let (stop, stopping) = watch::channel(false);
+    let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
+    let front = Arc::new(Front {
+        guard: guard::Guard::new(&options.allowed_hosts, &options.allowed_origins),
+        sessions: session::Sessions::new(options.sessions),
+        load: load::Load::new(options.in_flight, options.buffered_bytes),
+        started: Instant::now(),
+        stopping: stopping.clone(),
+        governed,
+        published,
+        options,
+    });
+    let mut accepting: JoinSet<()> =
+        listeners.into_iter().map(|l| accept(front.clone(), l, slots.clone(), stopping.clone())).collect();
+    let every = (front.options.sessions.idle / 4).clamp(Duration::from_secs(1), Duration::from_secs(60));
+    tokio::select! {
+        () = shutdown => {}
+        () = sweep(&front, every) => {}
+    }
+    stop.send_replace(true);
+    let _ = tokio::time::timeout(front.options.drain, async {
+        while accepting.join_next().await.is_some() {}
+        // Calls whose clients have hung up.
+        front.load.idle().await;
+    })
+    .await;
+}
+
+async fn sweep<G: Governed>(front: &Front<G>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        front.sessions.sweep(front.now_ms());
+    }
+}
+
+/// Accepts until told to stop, then waits for its connections.
+async fn accept<G: Governed>(
+    front: Arc<Front<G>>,
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stopped(&mut stopping) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = next(&listener, &slots) => accepted,
+        };
+        match accepted {
+            Some((stream, slot)) => {
+                let (front, stopping) = (front.clone(), stopping.clone());
+                connections.spawn(async move {
+                    connection::serve(front, stream, stopping).await;
+                    drop(slot);
+                });
+            }
+            // Out of descriptors, most likely: those in use must time out first.
+            None => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn next(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await.ok()?;
+    let (stream, _) = listener.accept().await.ok()?;
+    Some((stream, slot))
+}

@@ -1,0 +1,20 @@
+//! The fronts from outside, over real sockets and pipes, in front of a fake engine.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+#[cfg(unix)]
+mod admin;
+mod fake;
+mod legacy;
+mod limits;
+mod modern;
+mod raw;
+mod stdio;
