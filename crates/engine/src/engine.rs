@@ -4,7 +4,7 @@ use crate::front::{Caller, Endpoint, Governed, NotIdentified};
 use crate::ports::{
     Append, AppendError, Appended, Clock, Effect, Ledger, Outgoing, Payload, Session, Slot, Upstream, UpstreamFault,
 };
-use crate::refusal::{Refusal, Refused};
+use crate::refusal::{Denial, Refusal, Refused};
 use crate::stages::{Identified, Permitted, RESULT};
 use crate::world::World;
 use arc_swap::ArcSwap;
@@ -136,7 +136,7 @@ impl<P: Ports> Engine<P> {
             if !active {
                 return Err(Refused {
                     refusal: Refusal::deny(Code::AgentNotActive, Code::AgentNotActive.meaning()),
-                    record: None,
+                    denial: None,
                 });
             }
         }
@@ -174,7 +174,7 @@ impl<P: Ports> Engine<P> {
         let entry = Entry::new(permitted.prior.identified().at, Event::Intent(Box::new(record)));
         let append = Append {
             session: Some(permitted.session().clone()),
-            payloads: vec![Payload { slot: Slot::Received, bytes: permitted.argument_bytes() }],
+            payloads: received(permitted.prior.identified().argument_slice()),
             effect: permitted.approval.clone().map_or(Effect::None, |a| Effect::Consume(Box::new(a))),
             ..Append::entry(&entry).map_err(|e| Refusal::not_recorded(&e))?
         };
@@ -257,6 +257,11 @@ impl<P: Ports> Engine<P> {
         durable.await.map_err(|e| Refusal::not_recorded(&e))?;
         Ok(respond(&permitted, &answer))
     }
+}
+
+/// The arguments for the vault; a call without any has no payload.
+fn received(arguments: Bytes) -> Vec<Payload> {
+    if arguments.is_empty() { Vec::new() } else { vec![Payload { slot: Slot::Received, bytes: arguments }] }
 }
 
 /// How a call ended, as its outcome entry says it.
@@ -491,11 +496,15 @@ impl<P: Ports> Governed for Engine<P> {
 impl<P: Ports> Engine<P> {
     /// Records a refusal, and says it. A refusal that cannot be recorded is one all the same.
     async fn refuse(&self, refused: Refused) -> Refusal {
-        let Refused { refusal, record } = refused;
-        let Some(record) = record else { return refusal };
-        let entry = Entry::new(self.clock.now(), Event::Denial(record));
+        let Refused { refusal, denial } = refused;
+        let Some(denial) = denial else { return refusal };
+        let Denial { record, session, arguments } = *denial;
+        let entry = Entry::new(self.clock.now(), Event::Denial(Box::new(record)));
         let recorded = match Append::entry(&entry) {
-            Ok(append) => self.ledger.append(append).await.map(drop),
+            Ok(append) => {
+                let append = Append { session: Some(session), payloads: received(arguments), ..append };
+                self.ledger.append(append).await.map(drop)
+            }
             Err(e) => Err(e),
         };
         match recorded {

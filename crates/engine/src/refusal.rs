@@ -1,10 +1,12 @@
 //! What an agent is told when its call does not go through (design section 6, "Refusals").
 
+use crate::ports::Session;
 use bytes::Bytes;
 use interlock_ledger::entry::CallRecord;
 use interlock_mcp::{Era, Id, Revision, RpcError, answer};
 use interlock_model::{ApprovalId, CallId, Code, Outcome, Tier};
 use serde_json::json;
+use std::sync::Arc;
 
 /// Why a call stops, and what to say about it.
 #[derive(Clone, Debug)]
@@ -22,7 +24,16 @@ pub(crate) struct Refusal {
 pub(crate) struct Refused {
     pub(crate) refusal: Refusal,
     /// What the ledger is told; absent only where the ledger itself is the reason.
-    pub(crate) record: Option<Box<CallRecord>>,
+    pub(crate) denial: Option<Box<Denial>>,
+}
+
+/// What the ledger is told of a refused call. The arguments go into the vault: whoever is asked to
+/// approve the call, or asks later why it was refused, has to see them.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    pub(crate) record: CallRecord,
+    pub(crate) session: Arc<Session>,
+    pub(crate) arguments: Bytes,
 }
 
 impl Refusal {
@@ -36,7 +47,7 @@ impl Refusal {
             crate::ports::AppendError::Backlog => Code::Overloaded,
             _ => Code::NotRecorded,
         };
-        Refused { refusal: Self::deny(code, why.to_string()), record: None }
+        Refused { refusal: Self::deny(code, why.to_string()), denial: None }
     }
 
     /// The whole response message.

@@ -3,7 +3,7 @@
 
 use crate::front::{Caller, Endpoint};
 use crate::ports::Session;
-use crate::refusal::{Refusal, Refused};
+use crate::refusal::{Denial, Refusal, Refused};
 use crate::world::World;
 use bytes::Bytes;
 use interlock_approval::{Approval, Seen};
@@ -56,6 +56,11 @@ impl Identified {
         self.arguments().map_or(&[], |a| a.raw())
     }
 
+    /// The argument bytes, as a slice of the request's own.
+    pub(crate) fn argument_slice(&self) -> Bytes {
+        self.arguments().map_or_else(Bytes::new, |a| self.request.bytes().slice(a.span()))
+    }
+
     /// The pinned definition behind the name the agent used, in this one snapshot of the world.
     pub(crate) fn resolve(self, world: Arc<World>, now_us: u64) -> Result<Resolved, Refused> {
         let found = self.tool_name().and_then(|name| match &self.caller.endpoint {
@@ -97,7 +102,12 @@ impl Identified {
             requested: Some(name.chars().take(MAX_REQUESTED).collect()),
             ..self.record(world, digest, None, None, decision_record(&refusal, Vec::new()), now_us)
         };
-        Refused { refusal, record: Some(Box::new(record)) }
+        self.refused(refusal, record)
+    }
+
+    fn refused(&self, refusal: Refusal, record: CallRecord) -> Refused {
+        let denial = Denial { record, session: self.session.clone(), arguments: self.argument_slice() };
+        Refused { refusal, denial: Some(Box::new(denial)) }
     }
 
     /// The parts of a record that are known from the start; the tool and the findings are filled in by later stages.
@@ -190,7 +200,7 @@ impl Stated {
 
     fn refuse(self, refusal: Refusal, now_us: u64) -> Refused {
         let record = self.record(None, None, decision_record(&refusal, Vec::new()), now_us);
-        Refused { refusal, record: Some(Box::new(record)) }
+        self.prior.prior.refused(refusal, record)
     }
 
     fn record(
@@ -304,7 +314,7 @@ impl Decided {
         let mut record =
             self.prior.prior.record(None, self.prior.findings.clone(), decision_record(&refusal, policies), now_us);
         record.approval = refusal.approval;
-        Refused { refusal, record: Some(Box::new(record)) }
+        self.identified().refused(refusal, record)
     }
 
     /// Lets the call go on. `None` where policy did not say so and the mode stops what it did not: the
@@ -337,12 +347,6 @@ impl Permitted {
 
     pub(crate) fn mode(&self) -> Mode {
         self.prior.world().settings.mode
-    }
-
-    /// The argument bytes, as a slice of the request's own.
-    pub(crate) fn argument_bytes(&self) -> Bytes {
-        let request = &self.prior.identified().request;
-        request.param("arguments").map_or_else(Bytes::new, |a| request.bytes().slice(a.span()))
     }
 
     /// What the intent entry says.

@@ -1,2 +1,57 @@
 //! The `interlock` command.
-fn main() {}
+
+#[cfg(feature = "count-allocations")]
+mod allocations;
+mod cli;
+mod commands;
+mod daemon;
+mod demo;
+
+use clap::Parser;
+use commands::{Done, Failed};
+use interlock_bin::term::{Term, Tone};
+use std::process::ExitCode;
+
+#[cfg(not(feature = "count-allocations"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let exit = run();
+    #[cfg(feature = "count-allocations")]
+    if let Err(e) = allocations::report() {
+        eprintln!("interlock: cannot write the allocation report: {e}");
+    }
+    exit
+}
+
+fn run() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let json = cli.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("interlock: cannot start: {e}");
+            return ExitCode::from(3);
+        }
+    };
+    let outcome = runtime.block_on(commands::run(cli));
+    // Standard input may be read by a thread that never comes back; it is not waited for.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(Done::Yes) => ExitCode::SUCCESS,
+        Ok(Done::No) => ExitCode::from(1),
+        Err(failed) => {
+            let (code, why) = match failed {
+                Failed::Usage(why) => (2, why),
+                Failed::Unanswered(why) => (3, why),
+            };
+            if json {
+                eprintln!("{}", serde_json::json!({ "error": why, "exit": code }));
+            } else {
+                eprintln!("{} {why}", Term::stderr(false).paint(Tone::Bad, "interlock:"));
+            }
+            ExitCode::from(code)
+        }
+    }
+}

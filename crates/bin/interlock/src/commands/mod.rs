@@ -1,0 +1,135 @@
+//! What each command does. A command gets its arguments and a [`Context`], and ends in a [`Done`] or a [`Failed`].
+
+mod agents;
+mod approvals;
+mod catalog;
+mod claim;
+mod client;
+mod daemon;
+mod doctor;
+mod init;
+mod ledger;
+mod policy;
+mod stdio;
+
+use crate::cli::{Cli, Command};
+use interlock_bin::config::{Config, ConfigError};
+use interlock_bin::operator::{self, OperatorKey, Source};
+use interlock_bin::term::Term;
+use serde::Serialize;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Ok.
+    Yes,
+    /// The answer is no: denied, not verified, tests failed.
+    No,
+}
+
+/// Why a command did not answer.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// Usage or configuration: exit code 2.
+    Usage(String),
+    /// It could not be answered: exit code 3.
+    Unanswered(String),
+}
+
+impl Failed {
+    pub(crate) fn usage(why: impl Display) -> Self {
+        Self::Usage(why.to_string())
+    }
+
+    pub(crate) fn unanswered(why: impl Display) -> Self {
+        Self::Unanswered(why.to_string())
+    }
+}
+
+impl From<ConfigError> for Failed {
+    fn from(e: ConfigError) -> Self {
+        Self::Usage(e.to_string())
+    }
+}
+
+impl From<operator::OperatorError> for Failed {
+    fn from(e: operator::OperatorError) -> Self {
+        Self::Usage(e.to_string())
+    }
+}
+
+impl From<interlock_store::ReadError> for Failed {
+    fn from(e: interlock_store::ReadError) -> Self {
+        match e {
+            interlock_store::ReadError::NotFound(_) | interlock_store::ReadError::Ambiguous(_) | interlock_store::ReadError::BadId(_) => {
+                Self::Usage(e.to_string())
+            }
+            e => Self::Unanswered(e.to_string()),
+        }
+    }
+}
+
+impl From<interlock_gateway::AdminClientError> for Failed {
+    fn from(e: interlock_gateway::AdminClientError) -> Self {
+        Self::Unanswered(e.to_string())
+    }
+}
+
+/// What every command may need.
+pub(crate) struct Context {
+    pub(crate) config_file: PathBuf,
+    pub(crate) json: bool,
+    pub(crate) passphrase: Source,
+    pub(crate) out: Term,
+    pub(crate) err: Term,
+}
+
+impl Context {
+    pub(crate) fn config(&self) -> Result<Config, Failed> {
+        Ok(Config::load(&self.config_file)?)
+    }
+
+    /// The operator's key, opened with their passphrase.
+    pub(crate) fn operator(&self, config: &Config) -> Result<OperatorKey, Failed> {
+        let passphrase = self.passphrase.existing().map_err(operator::OperatorError::from)?;
+        Ok(operator::unlock(&config.data_dir, &passphrase)?)
+    }
+
+    /// Prints `value` as JSON, or what `text` makes of it for people.
+    pub(crate) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+        } else {
+            let text = text();
+            println!("{}", text.trim_end_matches('\n'));
+        }
+    }
+}
+
+/// Does what the command line says.
+pub(crate) async fn run(cli: Cli) -> Result<Done, Failed> {
+    let context = Context {
+        config_file: cli.config,
+        json: cli.json,
+        passphrase: Source::from_option(cli.passphrase_file.as_deref()),
+        out: Term::stdout(cli.json),
+        err: Term::stderr(cli.json),
+    };
+    match cli.command {
+        Command::Init(args) => init::run(&context, &args),
+        Command::Run(args) => daemon::run(&context, &args).await,
+        Command::Stdio(args) => stdio::run(&context, args).await,
+        Command::Demo(args) => crate::demo::run(&context, &args).await,
+        Command::Doctor => doctor::run(&context).await,
+        Command::Catalog(command) => catalog::run(&context, command).await,
+        Command::Policy(command) => policy::run(&context, command).await,
+        Command::Agents(command) => agents::run(&context, command).await,
+        Command::Approvals(command) => approvals::run(&context, command).await,
+        Command::Ledger(command) => ledger::run(&context, command).await,
+        Command::Claim(command) => claim::run(&context, command).await,
+        Command::Status => daemon::status(&context).await,
+        Command::Stop => daemon::stop(&context).await,
+    }
+}

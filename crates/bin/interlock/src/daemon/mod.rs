@@ -1,0 +1,441 @@
+//! The daemon: one per data directory. It puts the edges and the engine together, watches what the
+//! operator changes on disk, and stops in order.
+
+mod admin;
+mod clock;
+mod drift;
+mod load;
+mod log;
+mod servers;
+mod watch;
+
+pub(crate) use clock::now;
+pub(crate) use load::{Floors, bundle_files, catalog as load_catalog};
+pub(crate) use servers::{client_info, identity_of, install, spec_of};
+
+use clock::SystemClock;
+use interlock_bin::config::{Config, Secrets};
+use interlock_bin::operator;
+use interlock_catalog::Catalog;
+use interlock_engine::front::Endpoint;
+use interlock_engine::ports::{Append, Clock, Ledger};
+use interlock_engine::{Engine, Ports, Settings, World};
+use interlock_gateway::{AdminOptions, AdminSocket, HttpOptions, Published, StdioOptions, serve_admin, serve_http};
+use interlock_identity::Registry;
+use interlock_ledger::entry::{CatalogAction, CatalogEvent, Entry, Event, EventKind, PolicyEvent, StartEvent, StopEvent};
+use interlock_model::Digest;
+use interlock_signature::PublicKey;
+use interlock_store::{Filter, Reader, Store, StoreOptions};
+use interlock_upstream::Upstreams;
+use log::Log;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch as channel};
+
+/// The administration socket's name in the data directory.
+pub(crate) const SOCKET: &str = "admin.sock";
+/// Events of servers that may wait to be compared; beyond that the servers wait.
+const EVENTS: usize = 64;
+
+/// The real edges.
+pub(crate) struct Edges;
+
+impl Ports for Edges {
+    type Clock = SystemClock;
+    type Ledger = Store;
+    type Upstream = Upstreams;
+}
+
+/// What the daemon's parts share.
+pub(crate) struct Gateway {
+    config: Config,
+    operator: PublicKey,
+    engine: Arc<Engine<Edges>>,
+    store: Store,
+    floors: Mutex<Floors>,
+    /// What keeps the newest catalog or bundle on disk from coming into force, if anything does.
+    refused: Mutex<Vec<String>>,
+    /// Changes when agents may see other tools.
+    visible: channel::Sender<u64>,
+    /// Changes when another catalog came into force.
+    catalog_loaded: channel::Sender<u64>,
+    stop: channel::Sender<bool>,
+    log: Log,
+}
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DaemonError {
+    /// The data directory.
+    #[error(transparent)]
+    Store(#[from] interlock_store::OpenError),
+    /// The operator's key.
+    #[error(transparent)]
+    Operator(#[from] operator::OperatorError),
+    /// The secrets file.
+    #[error(transparent)]
+    Secrets(#[from] interlock_bin::config::SecretsError),
+    /// References without a value.
+    #[error(transparent)]
+    Unresolved(#[from] interlock_bin::config::UnresolvedList),
+    /// The ledger.
+    #[error("the ledger did not take the start entry: {0}")]
+    Ledger(#[from] interlock_engine::ports::AppendError),
+    /// Reading it.
+    #[error(transparent)]
+    Read(#[from] interlock_store::ReadError),
+    /// The port.
+    #[error("cannot listen on {address} (`listen.mcp`): {source}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The administration socket.
+    #[error(transparent)]
+    Admin(#[from] interlock_gateway::AdminBindError),
+    /// The ledger's last words.
+    #[error(transparent)]
+    Close(#[from] interlock_store::CloseError),
+    /// The log file.
+    #[error("cannot write the log: {0}")]
+    Log(std::io::Error),
+    /// A name that is fixed in this program is not valid.
+    #[error(transparent)]
+    Name(#[from] interlock_model::id::InvalidName),
+}
+
+/// The administration socket of a data directory.
+pub(crate) fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join(SOCKET)
+}
+
+/// Runs the gateway until it is told to stop.
+pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonError> {
+    let (store, recovery) = Store::open(StoreOptions::new(config.data_dir.clone(), now()))?;
+    let log = Log::open(&config.data_dir, background).map_err(DaemonError::Log)?;
+    if recovery.closed_unknown > 0 {
+        log.line(&format!("closed {} calls of the last run as unknown", recovery.closed_unknown));
+    }
+    for damage in &recovery.damage {
+        log.line(&format!("damage: {damage}; see `interlock ledger verify`"));
+    }
+    let operator = operator::public_key(&config.data_dir)?;
+    let floors = floors(&config.data_dir)?;
+    let secrets = Secrets::load(&config.secrets_file())?;
+    let resolved = config.resolve(&secrets, &|name| std::env::var(name).ok())?;
+
+    let catalog = load::catalog(&config, &operator, &floors);
+    let mut refused = Vec::new();
+    let catalog = catalog.unwrap_or_else(|why| {
+        refused.push(why.to_string());
+        Arc::new(Catalog::empty())
+    });
+    let registry = Arc::new(Registry::new(store.agents()?));
+    let mut world = World::closed(catalog.clone(), registry, Arc::new(settings(&config)));
+    match load::policy(&config, &operator, &catalog, &floors) {
+        Ok(policy) => world = world.with_policy(policy),
+        Err(why) => refused.push(why.to_string()),
+    }
+    for why in &refused {
+        log.line(&format!("not in force: {why}"));
+    }
+    start_entries(&store, &config, &world, &floors, recovery.closed_unknown).await?;
+
+    let listener = TcpListener::bind(config.listen.mcp)
+        .await
+        .map_err(|source| DaemonError::Listen { address: config.listen.mcp, source })?;
+    let socket = AdminSocket::bind(&socket_path(&config.data_dir))?;
+
+    let (events, listings) = mpsc::channel(EVENTS);
+    let specs = servers::admitted(&config, &resolved, &catalog, &store, &log).await;
+    let upstreams = Upstreams::start(specs, &client_info(), &events);
+    let engine = Arc::new(Engine::new(SystemClock::new(), store.clone(), upstreams, world)?);
+    let gateway = Arc::new(Gateway {
+        operator,
+        engine,
+        store: store.clone(),
+        floors: Mutex::new(Floors {
+            catalog_serial: catalog.serial().max(floors.catalog_serial),
+            ..floors
+        }),
+        refused: Mutex::new(refused),
+        visible: channel::channel(0).0,
+        catalog_loaded: channel::channel(0).0,
+        stop: channel::channel(false).0,
+        log,
+        config,
+    });
+    serve(&gateway, listener, socket, listings, events).await;
+
+    let stop = StopEvent { reason: "asked to".to_owned() };
+    let entry = Entry::new(now(), Event::Stop(stop));
+    if let Ok(append) = Append::entry(&entry) {
+        store.append(append).await?;
+    }
+    tokio::task::spawn_blocking(move || store.close()).await.unwrap_or(Ok(()))?;
+    gateway.log("stopped");
+    Ok(())
+}
+
+async fn serve(
+    gateway: &Arc<Gateway>,
+    listener: TcpListener,
+    socket: AdminSocket,
+    listings: mpsc::Receiver<interlock_upstream::ServerEvent>,
+    events: mpsc::Sender<interlock_upstream::ServerEvent>,
+) {
+    let published = Published {
+        catalog_epoch: gateway.visible.subscribe(),
+        checkpoint: {
+            let path = gateway.config.data_dir.join("checkpoint");
+            Arc::new(move || std::fs::read(&path).ok().map(Into::into))
+        },
+    };
+    let limits = gateway.config.limits;
+    let http = HttpOptions {
+        allowed_hosts: gateway.config.listen.allowed_hosts.clone(),
+        allowed_origins: gateway.config.listen.allowed_origins.clone(),
+        message_bytes: limits.message_bytes,
+        ..HttpOptions::default()
+    };
+    let stdio = StdioOptions { endpoint: Endpoint::All, message_bytes: limits.message_bytes, ..StdioOptions::default() };
+    let stopped = || {
+        let mut stop = gateway.stop.subscribe();
+        async move {
+            let _gone = stop.wait_for(|stop| *stop).await;
+        }
+    };
+    let drift = tokio::spawn(drift::watch_listings(gateway.clone(), listings, gateway.catalog_loaded.subscribe()));
+    let files = tokio::spawn(watch::watch_files(gateway.clone()));
+    let expiry = tokio::spawn(watch::expire_approvals(gateway.clone()));
+    let signals = tokio::spawn(watch::stop_on_signal(gateway.clone()));
+    gateway.log(&format!(
+        "serving MCP on http://{}/mcp ({} mode, {} tools approved, ledger {})",
+        listener.local_addr().unwrap_or(gateway.config.listen.mcp),
+        gateway.config.mode,
+        gateway.engine.world().catalog.tools().len(),
+        gateway.config.data_dir.display(),
+    ));
+    let admin_options = AdminOptions { stdio, ..AdminOptions::default() };
+    tokio::join!(
+        serve_http(vec![listener], gateway.engine.clone(), published, http, stopped()),
+        serve_admin(
+            socket,
+            gateway.clone(),
+            gateway.engine.clone(),
+            gateway.visible.subscribe(),
+            admin_options,
+            stopped()
+        ),
+    );
+    for task in [files, expiry, signals] {
+        task.abort();
+    }
+    gateway.engine.upstream().stop().await;
+    drop(events);
+    drift.abort();
+}
+
+impl Gateway {
+    pub(crate) const fn engine(&self) -> &Arc<Engine<Edges>> {
+        &self.engine
+    }
+
+    pub(crate) fn log(&self, line: &str) {
+        self.log.line(line);
+    }
+
+    /// Tells hosts that their tool list may have changed.
+    pub(crate) fn tools_changed(&self) {
+        self.visible.send_modify(|epoch| *epoch += 1);
+    }
+
+    /// Takes up what the operator changed on disk. Returns what was refused, and why.
+    pub(crate) async fn reload(&self) -> Vec<String> {
+        let floors = *self.floors.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.engine.world();
+        let mut refused = Vec::new();
+        let catalog = match load::catalog(&self.config, &self.operator, &floors) {
+            Ok(catalog) => catalog,
+            Err(why) => {
+                refused.push(why.to_string());
+                before.catalog.clone()
+            }
+        };
+        let policy = match load::policy(&self.config, &self.operator, &catalog, &floors) {
+            Ok(policy) => Some(policy),
+            Err(why) => {
+                refused.push(why.to_string());
+                None
+            }
+        };
+        let catalog_changed = catalog.digest() != before.catalog.digest();
+        let policy_changed = policy.as_ref().is_some_and(|p| p.digest() != before.policy_record.digest);
+        // A bundle is valid for the catalog it was checked against: a new catalog comes into force only
+        // with a bundle that validates for it.
+        if (catalog_changed && policy.is_some()) || policy_changed {
+            let Some(policy) = policy else { return refused };
+            let mut servers_refused = Vec::new();
+            if catalog_changed {
+                servers_refused = servers::restart(self, &catalog).await;
+            }
+            self.engine.change_world(|world| {
+                let world = World { catalog: catalog.clone(), ..world.clone() };
+                world.with_policy(policy.clone())
+            });
+            self.note_in_force(catalog_changed, policy_changed).await;
+            refused.extend(servers_refused);
+        }
+        let mut known = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        for why in refused.iter().filter(|why| !known.contains(why)) {
+            self.log.line(&format!("not in force: {why}"));
+        }
+        known.clone_from(&refused);
+        refused
+    }
+
+    async fn note_in_force(&self, catalog_changed: bool, policy_changed: bool) {
+        let world = self.engine.world();
+        let mut entries = Vec::new();
+        if catalog_changed {
+            entries.push(Event::Catalog(activated(&world, &self.operator)));
+        }
+        if policy_changed {
+            entries.push(Event::Policy(PolicyEvent { activated: true, policy: world.policy_record.clone(), reason: String::new() }));
+        }
+        {
+            let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
+            *floors = floors_of(&world);
+        }
+        for event in entries {
+            let entry = Entry::new(self.engine.clock().now(), event);
+            let taken = match Append::entry(&entry) {
+                Ok(append) => self.store.append(append).await.map(drop),
+                Err(e) => Err(e),
+            };
+            if let Err(e) = taken {
+                self.log.line(&format!("the ledger did not take a change: {e}"));
+            }
+        }
+        self.log.line(&format!(
+            "in force: catalog {} ({} tools), policy version {} ({})",
+            world.catalog.serial(),
+            world.catalog.tools().len(),
+            world.policy_record.version,
+            world.policy_record.digest.short(),
+        ));
+        if catalog_changed {
+            self.catalog_loaded.send_modify(|epoch| *epoch += 1);
+        }
+        self.tools_changed();
+    }
+
+    fn status(&self) -> Value {
+        let world = self.engine.world();
+        let servers: Vec<Value> = self.engine.upstream().status().iter().map(servers::status_json).collect();
+        json!({
+            "build": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "mcp": format!("http://{}/mcp", self.config.listen.mcp),
+            "mode": world.settings.mode,
+            "environment": world.settings.environment,
+            "catalog": { "serial": world.catalog.serial(), "digest": world.catalog.digest(), "tools": world.catalog.tools().len() },
+            "policy": { "version": world.policy_record.version, "digest": world.policy_record.digest, "in_force": world.policy.is_some() },
+            "agents": world.registry.all().len(),
+            "open_approvals": self.store.open_approvals().len(),
+            "quarantined": world.quarantined.iter().map(|(tool, q)| json!({ "tool": tool, "reason": q.reason })).collect::<Vec<_>>(),
+            "refused": *self.refused.lock().unwrap_or_else(PoisonError::into_inner),
+            "servers": servers,
+            "log_key": self.store.verifier_key().to_string(),
+        })
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    Settings {
+        mode: config.mode,
+        environment: config.environment.clone(),
+        allow_unbound: config.listen.allow_unbound,
+        call_timeout_ms: ms(config.limits.call_timeout),
+        approval_ttl_ms: ms(config.limits.approval_ttl),
+        max_in_flight: config.limits.in_flight,
+    }
+}
+
+fn activated(world: &World, operator: &PublicKey) -> CatalogEvent {
+    CatalogEvent {
+        action: CatalogAction::Activated,
+        by: operator.id(),
+        catalog: world.catalog.digest(),
+        found: None,
+        pinned: None,
+        reason: String::new(),
+        serial: world.catalog.serial(),
+        server: None,
+        tool: None,
+    }
+}
+
+fn floors_of(world: &World) -> Floors {
+    Floors {
+        catalog_serial: world.catalog.serial(),
+        catalog: Some(world.catalog.digest()),
+        policy_version: world.policy_record.version,
+        policy: Some(world.policy_record.digest),
+    }
+}
+
+/// What was last in force, by the ledger; nothing where there is no ledger yet.
+pub(crate) fn floors(data_dir: &Path) -> Result<Floors, interlock_store::ReadError> {
+    let mut floors = Floors::default();
+    let reader = match Reader::open(data_dir) {
+        Err(interlock_store::OpenError::NoLedger(_)) => return Ok(floors),
+        other => other?,
+    };
+    let newest = |kind, text: &str| {
+        let filter = Filter { kind: Some(kind), text: Some(text.to_owned()), ..Filter::default() };
+        reader.search(&filter, 1).map(|found| found.into_iter().next().map(|stored| stored.entry.event))
+    };
+    if let Some(Event::Catalog(event)) = newest(EventKind::Catalog, "\"action\":\"activated\"")? {
+        (floors.catalog_serial, floors.catalog) = (event.serial, Some(event.catalog));
+    }
+    if let Some(Event::Policy(event)) = newest(EventKind::Policy, "\"activated\":true")? {
+        (floors.policy_version, floors.policy) = (event.policy.version, Some(event.policy.digest));
+    }
+    Ok(floors)
+}
+
+async fn start_entries(store: &Store, config: &Config, world: &World, floors: &Floors, recovered: u64) -> Result<(), DaemonError> {
+    let in_force = world.policy.as_ref().map(|_| world.policy_record.clone());
+    let has_catalog = world.catalog.serial() > 0;
+    let mut events = vec![Event::Start(StartEvent {
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        catalog: has_catalog.then(|| world.catalog.digest()),
+        config: config.digest,
+        mode: config.mode,
+        policy: in_force.clone(),
+        recovered,
+    })];
+    let operator = operator::public_key(&config.data_dir)?;
+    if has_catalog && floors.catalog != Some(world.catalog.digest()) {
+        events.push(Event::Catalog(activated(world, &operator)));
+    }
+    if let Some(policy) = in_force.filter(|p| floors.policy != Some(p.digest)) {
+        events.push(Event::Policy(PolicyEvent { activated: true, policy, reason: String::new() }));
+    }
+    for event in events {
+        store.append(Append::entry(&Entry::new(now(), event))?).await?;
+    }
+    Ok(())
+}
+
+/// The digest of the running binary, for claims; zeros where it cannot be read.
+pub(crate) fn binary_digest() -> Digest {
+    std::env::current_exe().and_then(std::fs::read).map_or(Digest([0; 32]), |bytes| Digest::of(&bytes))
+}

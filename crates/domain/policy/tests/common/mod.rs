@@ -1,0 +1,128 @@
+//! Small tools, agents and bundles for the tests.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use interlock_catalog::{ApprovedTool, Definition, Destination, InputSchema, ToolFacts};
+use interlock_identity::{Agent, AgentState, BearerKey, Principal};
+use interlock_mcp::ExposedName;
+use interlock_model::json::{Json, Limits};
+use interlock_model::{Digest, Effect, Mode, Sensitivity, Tier, UnixMillis};
+use interlock_policy::{
+    ActionKind, Bundle, BundleFiles, Decision, DecisionRequest, Diagnostic, InvalidBundle, MANIFEST, PolicySnapshot,
+    write_manifest,
+};
+use std::sync::Arc;
+
+pub(crate) fn facts(effects: &[Effect], destination: Destination, confirmed: bool) -> ToolFacts {
+    let effects = effects.iter().copied().collect();
+    ToolFacts { effects, destination, sensitivity: Sensitivity::Internal, confirmed }
+}
+
+/// An approved tool `server/name` whose input schema has these properties.
+pub(crate) fn tool(id: &str, properties: &str, required: &str, facts: ToolFacts) -> Arc<ApprovedTool> {
+    let (server, name) = id.split_once('/').unwrap();
+    let server = server.parse().unwrap();
+    let definition = format!(
+        r#"{{"name":"{name}","inputSchema":{{"type":"object","properties":{properties},"required":{required}}}}}"#
+    );
+    let definition = Definition::parse(definition.as_bytes()).unwrap();
+    let exposed = ExposedName::new(&server, definition.name());
+    Arc::new(ApprovedTool {
+        input: InputSchema::compile(definition.input_schema()).unwrap(),
+        listed: definition.renamed(exposed.as_str()).into(),
+        listed_plain: definition.canonical().to_vec().into(),
+        server,
+        facts: facts.effective(),
+        exposed,
+        identity: Digest::of(b"test"),
+        approved_by: "ada".parse().unwrap(),
+        approved_at: UnixMillis(0),
+        definition,
+    })
+}
+
+/// `files/read` and `files/write` (path, optional limit, ratio, tags), `mail/send` (to).
+pub(crate) fn tools() -> Vec<Arc<ApprovedTool>> {
+    let file = r#"{"path":{"type":"string"},"limit":{"type":"integer"},"ratio":{"type":"number"},"tags":{"type":"array","items":{"type":"string"}}}"#;
+    vec![
+        tool("files/read", file, r#"["path"]"#, facts(&[Effect::Read], Destination::Local, true)),
+        tool("files/write", file, r#"["path"]"#, facts(&[Effect::Write], Destination::Local, true)),
+        tool("mail/send", r#"{"to":{"type":"string"}}"#, r#"["to"]"#, facts(&[Effect::External], Destination::Internet, true)),
+    ]
+}
+
+pub(crate) fn principal(id: &str, roles: &[&str], bound: bool) -> Principal {
+    let agent = Agent {
+        id: id.parse().unwrap(),
+        owner: "ada@example.org".parse().unwrap(),
+        key: BearerKey::new(&[1; 32]).digest(),
+        state: AgentState::Active,
+        purpose: String::new(),
+        roles: roles.iter().map(|r| (*r).to_owned()).collect(),
+        added: UnixMillis(0),
+    };
+    Principal { agent: Arc::new(agent), bound }
+}
+
+/// The files, with a manifest.
+pub(crate) fn files(files: &[(&str, &str)]) -> BundleFiles {
+    let mut files: BundleFiles = files.iter().map(|(n, t)| ((*n).to_owned(), t.as_bytes().to_vec())).collect();
+    let manifest = write_manifest(&files, 1, None);
+    files.insert(MANIFEST.to_owned(), manifest);
+    files
+}
+
+pub(crate) fn bundle(policies: &str) -> Result<Bundle, InvalidBundle> {
+    Bundle::parse(&files(&[("main.cedar", policies)]))
+}
+
+pub(crate) fn snapshot(policies: &str) -> Result<(PolicySnapshot, Vec<Diagnostic>), InvalidBundle> {
+    PolicySnapshot::new(&bundle(policies)?, &tools())
+}
+
+/// One call with everything else at rest.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) principal: Principal,
+    pub(crate) tool: Arc<ApprovedTool>,
+    pub(crate) arguments: Json<Vec<u8>>,
+    pub(crate) labels: Vec<String>,
+    pub(crate) calls: u64,
+    pub(crate) findings: Option<Vec<String>>,
+    pub(crate) approval: Option<Tier>,
+    pub(crate) now: UnixMillis,
+}
+
+impl Call {
+    pub(crate) fn new(tool: &Arc<ApprovedTool>, arguments: &str) -> Self {
+        Self {
+            principal: principal("builder", &["dev"], true),
+            tool: tool.clone(),
+            arguments: Json::parse(arguments.as_bytes().to_vec(), Limits::REQUEST).unwrap(),
+            labels: vec![],
+            calls: 0,
+            findings: None,
+            approval: None,
+            now: UnixMillis(1_767_614_400_000),
+        }
+    }
+
+    pub(crate) fn request(&self) -> DecisionRequest<'_> {
+        DecisionRequest {
+            principal: &self.principal,
+            action: ActionKind::Call,
+            tool: &self.tool,
+            arguments: Some(self.arguments.root()),
+            session_labels: &self.labels,
+            session_calls: self.calls,
+            mode: Mode::Enforcing,
+            findings: self.findings.as_deref(),
+            approval: self.approval,
+            now: self.now,
+            environment: "test",
+        }
+    }
+
+    pub(crate) fn decide(&self, snapshot: &PolicySnapshot) -> Decision {
+        snapshot.decide(&self.request())
+    }
+}

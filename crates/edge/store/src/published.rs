@@ -1,0 +1,390 @@
+//! The published log: files derived from committed rows, in the layout of C2SP tlog-tiles.
+//!
+//! `log/checkpoint` (replaced), `log/tile/<L>/<N>` and `log/tile/entries/<N>` (full, immutable) and
+//! `log/tile/<L>/<N>.p/<W>` (partial, immutable, removed once the full tile is there). Partial entry
+//! bundles are not files: under a trickle of calls they would be rewritten every second for ever; who
+//! serves the log makes them from rows ([`crate::Reader::log_file`]).
+//!
+//! A file that is there and is not what the rows say is damage: it is reported, and left as it is.
+
+use crate::dir::{DataDir, make_private_dir, replace_file};
+use crate::error::OpenError;
+use crate::fault::{Faults, Write};
+use crate::rows::{CheckpointRow, int, uint};
+use interlock_ledger::checkpoint::Checkpoint;
+use interlock_ledger::note::VerifierKey;
+use interlock_ledger::tile::{TileFile, TileHashes, TileKind, TilePath, TileWriter, WIDTH, parse_hashes};
+use interlock_ledger::tree::{Frontier, HashSource as _, root_of};
+use rusqlite::Connection;
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// Full tiles whose hash is compared with the level above at every open; the rest is `verify`'s.
+const COMPARED_AT_OPEN: u64 = 256;
+
+/// The files, as a directory.
+#[derive(Clone, Debug)]
+pub(crate) struct LogFiles(PathBuf);
+
+impl LogFiles {
+    pub(crate) fn new(dir: &DataDir) -> Self {
+        Self(dir.log())
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// The checkpoint file's bytes; no more than a note may have.
+    pub(crate) fn checkpoint(&self) -> io::Result<Option<Vec<u8>>> {
+        present(fs::read(self.0.join("checkpoint")))
+    }
+
+    pub(crate) fn tile(&self, path: &TilePath) -> io::Result<Option<Vec<u8>>> {
+        present(fs::read(self.0.join(path.to_string())))
+    }
+
+    fn exists(&self, path: &TilePath) -> bool {
+        self.0.join(path.to_string()).is_file()
+    }
+
+    /// Writes a tile that is not there yet.
+    fn put(&self, file: &TileFile) -> io::Result<Put> {
+        if let Some(found) = self.tile(&file.path)? {
+            return Ok(if found == file.bytes { Put::Same } else { Put::Other });
+        }
+        let path = self.0.join(file.path.to_string());
+        if let Some(parent) = path.parent() {
+            make_private_dir(parent)?;
+        }
+        replace_file(&path, &file.bytes)?;
+        if file.path.is_full() {
+            // What was partial is now in the full tile; leaving it there does no harm.
+            let _ = fs::remove_dir_all(path.with_added_extension("p"));
+        }
+        Ok(Put::Written)
+    }
+}
+
+/// What became of a tile that was to be written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Put {
+    Written,
+    /// It was there.
+    Same,
+    /// Another stands in its place, and stays.
+    Other,
+}
+
+/// Turns rows into files.
+pub(crate) struct Publisher {
+    files: LogFiles,
+    connection: Connection,
+    key: VerifierKey,
+    tiles: TileWriter,
+    /// Derived and not written yet: what a failed write leaves for the next turn.
+    pending: VecDeque<TileFile>,
+    /// The size in the checkpoint file.
+    published: u64,
+    damage: Vec<String>,
+    written: u64,
+    faults: Faults,
+}
+
+/// Why nothing was published. Rows are not affected.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// Rows and signature contradict each other.
+    #[error("{0}")]
+    Damaged(String),
+    #[error("the database failed: {0}")]
+    Database(#[from] rusqlite::Error),
+    #[error("a log file could not be written: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<PublishError> for OpenError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Damaged(what) => Self::Damaged(what),
+            PublishError::Database(source) => Self::Database(source),
+            PublishError::Io(source) => Self::io(Path::new("log"), source),
+        }
+    }
+}
+
+impl Publisher {
+    /// Goes on where the files end, and brings them up to the rows.
+    ///
+    /// The first open publishes the checkpoint of the empty log (`empty`), so that from then on a log without
+    /// a checkpoint is one from which it was taken. The files' own checkpoint says how far they go. If they do not lead to its root, or one is missing,
+    /// every row is read again and every file compared or made.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Damaged`] if the rows are fewer than what was published, or do not hash to what was signed.
+    pub(crate) fn open(
+        dir: &DataDir,
+        connection: Connection,
+        key: VerifierKey,
+        empty: &str,
+        faults: Faults,
+    ) -> Result<Self, OpenError> {
+        let files = LogFiles::new(dir);
+        make_private_dir(files.root()).map_err(|source| OpenError::io(files.root(), source))?;
+        let mut publisher = Self {
+            files,
+            connection,
+            key,
+            tiles: TileWriter::default(),
+            pending: VecDeque::new(),
+            published: 0,
+            damage: Vec::new(),
+            written: 0,
+            faults,
+        };
+        let stored = publisher.stored()?;
+        let size = stored.as_ref().map_or(0, |c| c.size);
+        let checkpoint = publisher.files.root().join("checkpoint");
+        if size == 0 && !checkpoint.exists() {
+            replace_file(&checkpoint, empty.as_bytes()).map_err(|source| OpenError::io(&checkpoint, source))?;
+        }
+        let shown = publisher.shown()?;
+        if let Some(shown) = &shown {
+            if shown.size > size {
+                return Err(OpenError::Damaged(format!(
+                    "a checkpoint over {} entries was published and the database has {size}: it was replaced by an \
+                     older copy; restore the newer one",
+                    shown.size
+                )));
+            }
+            publisher.published = shown.size;
+            if !publisher.resume(shown)? {
+                publisher.rebuild(shown)?;
+            }
+        }
+        publisher.catch_up()?;
+        Ok(publisher)
+    }
+
+    /// Publishes what was committed since the last time.
+    ///
+    /// Order: tiles, then the checkpoint that covers them. A crash between leaves tiles that no
+    /// checkpoint covers yet; the next open finds them as they must be.
+    pub(crate) fn catch_up(&mut self) -> Result<(), PublishError> {
+        // One read transaction: rows and checkpoint are of the same commit.
+        self.connection.execute_batch("BEGIN")?;
+        let pushed = self.push_rows();
+        self.connection.execute_batch("COMMIT")?;
+        let Some((row, signed)) = pushed? else { return Ok(()) };
+        if self.tiles.frontier().root() != signed.root {
+            return Err(PublishError::Damaged(format!(
+                "the first {} entries do not hash to the root that was signed over them",
+                signed.size
+            )));
+        }
+        if self.published == signed.size {
+            return Ok(());
+        }
+        let files = self.tiles.publish();
+        self.write(files)?;
+        if self.damage.is_empty() {
+            let path = self.files.root().join("checkpoint");
+            self.faults.around(
+                Write::CheckpointFile,
+                || replace_file(&path, row.note.as_bytes()),
+                || io::Error::from(ErrorKind::StorageFull),
+            )?;
+        }
+        self.published = signed.size;
+        Ok(())
+    }
+
+    /// Copies the WAL into the database as far as readers allow, beside the writer.
+    pub(crate) fn copy_wal(&self) -> rusqlite::Result<()> {
+        self.faults.around(
+            Write::WalCheckpoint,
+            || self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())),
+            || rusqlite::Error::InvalidQuery,
+        )
+    }
+
+    /// The tree over all rows.
+    pub(crate) fn frontier(&self) -> &Frontier {
+        self.tiles.frontier()
+    }
+
+    /// What was found that is not as it was written. The checkpoint file is not replaced while there is some.
+    pub(crate) fn damage(&self) -> &[String] {
+        &self.damage
+    }
+
+    /// Tiles written so far.
+    pub(crate) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The signed checkpoint in the database, which must cover exactly the rows.
+    pub(crate) fn stored(&self) -> Result<Option<CheckpointRow>, OpenError> {
+        let next: i64 =
+            self.connection.query_row("SELECT coalesce(max(idx) + 1, 0) FROM entries", [], |row| row.get(0))?;
+        let row = CheckpointRow::read(&self.connection)?;
+        let size = row.as_ref().map_or(0, |r| r.size);
+        if size != uint(next) {
+            return Err(OpenError::Damaged(format!("the signed checkpoint covers {size} entries and there are {next}")));
+        }
+        Ok(row)
+    }
+
+    /// The checkpoint file, if there is one and it is ours.
+    fn shown(&mut self) -> Result<Option<Checkpoint>, OpenError> {
+        let path = self.files.root().join("checkpoint");
+        let Some(note) = self.files.checkpoint().map_err(|source| OpenError::io(&path, source))? else {
+            return Ok(None);
+        };
+        match Checkpoint::open(&note, &self.key) {
+            Ok(shown) => Ok(Some(shown)),
+            Err(error) => {
+                self.damage.push(format!("log/checkpoint: {error}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The quick way: trust the files as far as they lead to the signed root.
+    fn resume(&mut self, shown: &Checkpoint) -> Result<bool, OpenError> {
+        let size = shown.size;
+        let files = self.files.clone();
+        let source = TileHashes::new(|path: &TilePath| files.tile(path).ok().flatten(), size);
+        let first = size - size % u64::from(WIDTH);
+        let mut tail = Vec::new();
+        read_rows(&self.connection, first, size, |_, bytes| {
+            tail.push(bytes.to_vec());
+            Ok(())
+        })?;
+        let Ok(tiles) = TileWriter::resume(size, &source, &tail) else { return Ok(false) };
+        if tiles.frontier().root() != shown.root || !self.all_there(size) {
+            return Ok(false);
+        }
+        // The newest full tiles, each against its hash one level up.
+        let full = size / u64::from(WIDTH);
+        for index in full.saturating_sub(COMPARED_AT_OPEN)..full {
+            let path = TilePath::in_tree(TileKind::Hashes(0), index, size);
+            let bytes = path.and_then(|p| files.tile(&p).ok().flatten()).unwrap_or_default();
+            let root = parse_hashes(&bytes, WIDTH).ok().map(|hashes| root_of(&hashes));
+            if root.is_none() || root != source.hash(8, index) {
+                return Ok(false);
+            }
+        }
+        self.tiles = tiles;
+        Ok(true)
+    }
+
+    /// Whether every full tile and every partial hash tile of the tree of `size` is there, by name.
+    fn all_there(&self, size: u64) -> bool {
+        let kinds = (0..8).map(TileKind::Hashes).chain([TileKind::Entries]);
+        kinds.into_iter().all(|kind| {
+            (0..)
+                .map_while(|index| TilePath::in_tree(kind, index, size))
+                .filter(|path| path.is_full() || kind != TileKind::Entries)
+                .all(|path| self.files.exists(&path))
+        })
+    }
+
+    /// The slow way: every row again, every file compared or made.
+    fn rebuild(&mut self, shown: &Checkpoint) -> Result<(), OpenError> {
+        self.tiles = TileWriter::default();
+        self.push_until(shown.size)?;
+        if self.tiles.frontier().root() != shown.root {
+            return Err(OpenError::Damaged(format!(
+                "the first {} entries do not hash to the root that was published: run `interlock ledger verify` to \
+                 learn which",
+                shown.size
+            )));
+        }
+        let files = self.tiles.publish();
+        Ok(self.write(files)?)
+    }
+
+    fn push_rows(&mut self) -> Result<Option<(CheckpointRow, Checkpoint)>, PublishError> {
+        let Some(row) = CheckpointRow::read(&self.connection)? else { return Ok(None) };
+        let damaged = |what: String| PublishError::Damaged(what);
+        let signed = Checkpoint::open(row.note.as_bytes(), &self.key)
+            .map_err(|e| damaged(format!("the checkpoint in the database: {e}")))?;
+        if signed.size != row.size {
+            return Err(damaged(format!("the checkpoint in the database says {} and {}", signed.size, row.size)));
+        }
+        self.push_until(signed.size)?;
+        Ok(Some((row, signed)))
+    }
+
+    fn push_until(&mut self, size: u64) -> Result<(), PublishError> {
+        // In stretches, so that full tiles leave memory while a long ledger is read.
+        while self.tiles.size() < size {
+            let from = self.tiles.size();
+            let to = size.min(from + 16 * u64::from(WIDTH));
+            let tiles = &mut self.tiles;
+            read_rows(&self.connection, from, to, |index, bytes| {
+                tiles.push(bytes).map(drop).map_err(|e| PublishError::Damaged(format!("entry {index}: {e}")))
+            })?;
+            let files = self.tiles.take_full();
+            self.write(files)?;
+        }
+        Ok(())
+    }
+
+    /// Writes `files`, after those that an earlier turn could not write.
+    fn write(&mut self, files: Vec<TileFile>) -> Result<(), PublishError> {
+        self.pending.extend(files.into_iter().filter(|f| f.path.kind() != TileKind::Entries || f.path.is_full()));
+        while let Some(file) = self.pending.front() {
+            let full_disk = || io::Error::from(ErrorKind::StorageFull);
+            match self.faults.around(Write::Tile, || self.files.put(file), full_disk)? {
+                Put::Written => self.written += 1,
+                Put::Same => {}
+                Put::Other => {
+                    let what = format!("log/{}: not what the entries hash to", file.path);
+                    if !self.damage.contains(&what) {
+                        self.damage.push(what);
+                    }
+                }
+            }
+            self.pending.pop_front();
+        }
+        Ok(())
+    }
+}
+
+/// Calls `each` with every entry of `from..to`, which must all be there.
+fn read_rows(
+    connection: &Connection,
+    from: u64,
+    to: u64,
+    mut each: impl FnMut(u64, &[u8]) -> Result<(), PublishError>,
+) -> Result<(), PublishError> {
+    let mut statement =
+        connection.prepare_cached("SELECT idx, bytes FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx")?;
+    let mut rows = statement.query([int(from), int(to)])?;
+    let mut expected = from;
+    while let Some(row) = rows.next()? {
+        let index = uint(row.get(0)?);
+        if index != expected {
+            break;
+        }
+        each(index, row.get_ref(1)?.as_blob().unwrap_or_default())?;
+        expected += 1;
+    }
+    if expected == to {
+        return Ok(());
+    }
+    Err(PublishError::Damaged(format!("entry {expected} is missing from the database")))
+}
+
+fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

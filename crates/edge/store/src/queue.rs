@@ -1,0 +1,239 @@
+//! What waits to be written: a lock-free queue with a bound on entries and bytes, drained by one thread.
+//!
+//! A caller that queues takes no lock that another caller, or the writer, could hold.
+
+use crossbeam_queue::SegQueue;
+use interlock_engine::ports::AppendError;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::thread::{self, Thread};
+
+/// Something that can wait.
+pub(crate) trait Waiting {
+    /// Its bytes in memory, roughly.
+    fn bytes(&self) -> usize;
+    /// Ends the wait without an answer from the writer.
+    fn refuse(self, error: AppendError);
+}
+
+/// The queue.
+pub(crate) struct Queue<T: Waiting> {
+    items: SegQueue<T>,
+    waiting: AtomicUsize,
+    waiting_bytes: AtomicUsize,
+    max: usize,
+    max_bytes: usize,
+    writer: OnceLock<Thread>,
+    asleep: AtomicBool,
+    /// No more is taken in; what waits is still written.
+    closing: AtomicBool,
+    /// Nobody drains any more, and why.
+    ended: OnceLock<String>,
+}
+
+impl<T: Waiting> Queue<T> {
+    pub(crate) fn new(max: usize, max_bytes: usize) -> Self {
+        Self {
+            items: SegQueue::new(),
+            waiting: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            max,
+            max_bytes,
+            writer: OnceLock::new(),
+            asleep: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            ended: OnceLock::new(),
+        }
+    }
+
+    /// Whether something of `bytes` would be taken now; asked before work is spent on it.
+    pub(crate) fn admits(&self, bytes: usize) -> Result<(), AppendError> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(AppendError::Closed(self.reason()));
+        }
+        let full = self.waiting.load(Ordering::Relaxed) >= self.max
+            || self.waiting_bytes.load(Ordering::Relaxed).saturating_add(bytes) > self.max_bytes;
+        if full { Err(AppendError::Backlog) } else { Ok(()) }
+    }
+
+    /// Queues `item`, or refuses it.
+    pub(crate) fn push(&self, item: T) {
+        let bytes = item.bytes();
+        if self.closing.load(Ordering::Acquire) {
+            return item.refuse(AppendError::Closed(self.reason()));
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let bytes_before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before >= self.max || bytes_before.saturating_add(bytes) > self.max_bytes {
+            self.leave(1, bytes);
+            return item.refuse(AppendError::Backlog);
+        }
+        self.items.push(item);
+        // Either the writer, about to sleep or to end, sees the item, or we see that it sleeps or has ended.
+        fence(Ordering::SeqCst);
+        if self.asleep.swap(false, Ordering::AcqRel) {
+            self.wake();
+        }
+        if self.ended.get().is_some() {
+            self.refuse_all();
+        }
+    }
+
+    /// Takes no more; what waits is still written. The writer ends once it has.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Says that nobody drains any more, and refuses what waits.
+    pub(crate) fn end(&self, reason: String) {
+        let _ = self.ended.set(reason);
+        self.closing.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.refuse_all();
+    }
+
+    /// Moves what waits into `group`, up to `max` items and about `max_bytes`; sleeps while there is nothing.
+    /// False once the queue is closing and empty.
+    pub(crate) fn drain(&self, group: &mut Vec<T>, max: usize, max_bytes: usize) -> bool {
+        let _ = self.writer.set(thread::current());
+        loop {
+            let mut bytes = 0;
+            while group.len() < max
+                && bytes < max_bytes
+                && let Some(item) = self.items.pop()
+            {
+                bytes += item.bytes();
+                group.push(item);
+            }
+            if !group.is_empty() {
+                return true;
+            }
+            let closing = self.closing.load(Ordering::SeqCst);
+            self.asleep.store(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            if !self.items.is_empty() {
+                self.asleep.store(false, Ordering::SeqCst);
+                continue;
+            }
+            if closing {
+                return false;
+            }
+            thread::park();
+        }
+    }
+
+    /// Items of `bytes` in all were written or refused.
+    pub(crate) fn leave(&self, items: usize, bytes: usize) {
+        self.waiting.fetch_sub(items, Ordering::Relaxed);
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn refuse_all(&self) {
+        while let Some(item) = self.items.pop() {
+            self.leave(1, item.bytes());
+            item.refuse(AppendError::Closed(self.reason()));
+        }
+    }
+
+    fn reason(&self) -> String {
+        self.ended.get().cloned().unwrap_or_else(|| "it is closing".to_owned())
+    }
+
+    fn wake(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    struct Item(usize, Arc<Mutex<Vec<String>>>);
+
+    impl Waiting for Item {
+        fn bytes(&self) -> usize {
+            self.0
+        }
+        fn refuse(self, error: AppendError) {
+            self.1.lock().unwrap().push(error.to_string());
+        }
+    }
+
+    #[test]
+    fn bounded_by_items_and_bytes_until_they_leave() {
+        let refused = Arc::default();
+        let queue = Queue::new(3, 100);
+        for bytes in [10, 80, 11, 10, 0] {
+            queue.push(Item(bytes, Arc::clone(&refused)));
+        }
+        assert_eq!(refused.lock().unwrap().len(), 2, "11 is over the bytes, 0 is the fourth item");
+        let mut group = Vec::new();
+        assert!(queue.drain(&mut group, 2, 1000));
+        assert_eq!(group.len(), 2);
+        assert!(matches!(queue.admits(0), Err(AppendError::Backlog)));
+        queue.leave(2, 90);
+        assert!(queue.admits(90).is_ok());
+        assert!(matches!(queue.admits(91), Err(AppendError::Backlog)));
+    }
+
+    #[test]
+    fn closing_drains_and_ending_refuses() {
+        let refused = Arc::default();
+        let queue = Queue::new(10, 100);
+        queue.push(Item(1, Arc::clone(&refused)));
+        queue.close();
+        queue.push(Item(1, Arc::clone(&refused)));
+        assert_eq!(refused.lock().unwrap().len(), 1);
+        let mut group = Vec::new();
+        assert!(queue.drain(&mut group, 10, 100));
+        group.clear();
+        assert!(!queue.drain(&mut group, 10, 100));
+        queue.end("the disk is full".into());
+        queue.push(Item(1, Arc::clone(&refused)));
+        assert!(refused.lock().unwrap()[1].contains("the disk is full"));
+    }
+
+    #[test]
+    fn nothing_is_left_behind_between_a_sleeping_writer_and_many_callers() {
+        let queue = Arc::new(Queue::new(1_000_000, 1_000_000));
+        let refused = Arc::<Mutex<Vec<String>>>::default();
+        let writer = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || {
+                let (mut seen, mut group) = (0, Vec::new());
+                while queue.drain(&mut group, 7, 100) {
+                    seen += group.len();
+                    queue.leave(group.len(), group.iter().map(Waiting::bytes).sum());
+                    group.clear();
+                }
+                queue.end("done".into());
+                seen
+            }
+        });
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                let (queue, refused) = (Arc::clone(&queue), Arc::clone(&refused));
+                thread::spawn(move || {
+                    for i in 0..5000 {
+                        queue.push(Item(1, Arc::clone(&refused)));
+                        if i % 64 == 0 {
+                            thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        thread::sleep(std::time::Duration::from_millis(2));
+        queue.close();
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        let seen = writer.join().unwrap();
+        assert_eq!(seen + refused.lock().unwrap().len(), 20_000);
+        assert_eq!(queue.waiting.load(Ordering::SeqCst), 0);
+    }
+}

@@ -1,0 +1,182 @@
+//! The database: its tables, the invariants they repeat, and how it is opened.
+//!
+//! What a constraint can say, one says: an entry is never changed or removed, a call has at most one
+//! intent and one outcome, an approval leaves a final state never, one session of an agent and owner is
+//! open at a time. The program checks all of it before it writes; the schema is there for its mistakes.
+
+use crate::error::OpenError;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::path::Path;
+use std::time::Duration;
+
+/// `ilkl`, in the file's header.
+const APPLICATION_ID: i64 = 0x696c_6b6c;
+const SCHEMA_VERSION: i64 = 1;
+/// WAL pages after which the writer itself copies them into the database. The publisher does so earlier
+/// and beside it; this bounds the WAL (64 MiB) where the publisher cannot keep up.
+const WAL_PAGES: u32 = 16_384;
+
+const DDL: &str = "
+CREATE TABLE entries (
+    idx   INTEGER PRIMARY KEY CHECK (idx >= 0),
+    kind  INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 10),
+    at    INTEGER NOT NULL,
+    call  BLOB CHECK (length(call) = 16),
+    bytes BLOB NOT NULL CHECK (length(bytes) BETWEEN 1 AND 65535)
+) STRICT;
+CREATE UNIQUE INDEX entries_of_call ON entries (call, kind) WHERE call IS NOT NULL;
+CREATE TRIGGER entries_stay BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'an entry is never changed'); END;
+CREATE TRIGGER entries_remain BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'an entry is never removed'); END;
+
+-- id is entry * 4 + slot: unique, and in the order of appending.
+CREATE TABLE payloads (
+    id    INTEGER PRIMARY KEY CHECK (id & 3 <> 0),
+    entry INTEGER NOT NULL GENERATED ALWAYS AS (id >> 2) VIRTUAL REFERENCES entries (idx),
+    slot  INTEGER NOT NULL GENERATED ALWAYS AS (id & 3) VIRTUAL,
+    data  BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE sessions (
+    id          BLOB PRIMARY KEY CHECK (length(id) = 16),
+    agent       TEXT NOT NULL,
+    owner       TEXT NOT NULL,
+    wrapped_key BLOB NOT NULL,
+    labels      TEXT NOT NULL CHECK (json_type(labels) = 'array'),
+    opened      INTEGER NOT NULL,
+    ended       INTEGER,
+    seal        BLOB NOT NULL CHECK (length(seal) = 32)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX one_open_session ON sessions (agent, owner) WHERE ended IS NULL;
+CREATE TRIGGER sessions_keep BEFORE UPDATE OF id, agent, owner, wrapped_key, opened ON sessions
+BEGIN SELECT RAISE(ABORT, 'a session keeps its key and its people'); END;
+CREATE TRIGGER sessions_end_once BEFORE UPDATE OF ended ON sessions WHEN OLD.ended IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'a session ends once'); END;
+
+CREATE TABLE approvals (
+    id          BLOB PRIMARY KEY CHECK (length(id) = 16),
+    state       TEXT NOT NULL
+                CHECK (state IN ('pending', 'approved', 'denied', 'expired', 'superseded', 'consumed')),
+    call_digest BLOB NOT NULL CHECK (length(call_digest) = 32),
+    expires_at  INTEGER NOT NULL,
+    body        TEXT NOT NULL CHECK (json_type(body) = 'object'),
+    seal        BLOB NOT NULL CHECK (length(seal) = 32)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX approvals_by_expiry ON approvals (expires_at);
+CREATE TRIGGER approvals_end_once BEFORE UPDATE ON approvals
+WHEN OLD.state NOT IN ('pending', 'approved') OR NEW.id <> OLD.id OR NEW.call_digest <> OLD.call_digest
+BEGIN SELECT RAISE(ABORT, 'a final approval stays as it is'); END;
+
+CREATE TABLE agents (
+    id   TEXT PRIMARY KEY,
+    body TEXT NOT NULL CHECK (json_type(body) = 'object'),
+    seal BLOB NOT NULL CHECK (length(seal) = 32)
+) STRICT, WITHOUT ROWID;
+
+-- The newest commit group's checkpoint, and the lowest index that may hold an intent without outcome.
+CREATE TABLE checkpoints (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    size      INTEGER NOT NULL CHECK (size >= 0),
+    open_from INTEGER NOT NULL CHECK (open_from BETWEEN 0 AND size),
+    note      TEXT NOT NULL
+) STRICT;
+";
+
+/// Opens the database for the one process that writes it, made where there is none.
+pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // Where a plain fsync leaves data in the drive's cache (macOS), ask for more; elsewhere these do nothing.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+    // The writer only appends; what it needs again are the right edges of a few trees.
+    connection.pragma_update(None, "cache_size", -4096)?;
+    let (application, version, tables) = identity(&connection)?;
+    if (application, version, tables) == (0, 0, 0) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(DDL)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        transaction.commit()?;
+    } else {
+        check_identity(path, application, version)?;
+    }
+    Ok(connection)
+}
+
+/// Opens the database for reading, beside a running daemon or without one.
+pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.pragma_update(None, "query_only", true)?;
+    let (application, version, _) = identity(&connection)?;
+    check_identity(path, application, version)?;
+    Ok(connection)
+}
+
+/// Whether the database says it is one of ours, of this version.
+pub(crate) fn check_identity(path: &Path, application: i64, version: i64) -> Result<(), OpenError> {
+    if (application, version) == (APPLICATION_ID, SCHEMA_VERSION) {
+        Ok(())
+    } else {
+        Err(OpenError::Schema { path: path.to_owned(), application, version })
+    }
+}
+
+fn identity(connection: &Connection) -> Result<(i64, i64, i64), rusqlite::Error> {
+    let one = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
+    Ok((one("PRAGMA application_id")?, one("PRAGMA user_version")?, one("SELECT count(*) FROM sqlite_schema")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_refuses_what_the_program_must_not_do() {
+        let temporary = tempfile::tempdir().unwrap();
+        let db = open_for_writing(&temporary.path().join("ledger.db")).unwrap();
+        db.execute_batch(
+            "INSERT INTO entries VALUES (0, 5, 1, zeroblob(16), x'01'), (1, 6, 1, zeroblob(16), x'02');
+             INSERT INTO payloads (id, data) VALUES (1, x'00');
+             INSERT INTO approvals VALUES (zeroblob(16), 'approved', zeroblob(32), 9, '{}', zeroblob(32));
+             INSERT INTO sessions VALUES (zeroblob(16), 'a', 'o', x'00', '[]', 1, NULL, zeroblob(32));
+             UPDATE approvals SET state = 'consumed';",
+        )
+        .unwrap();
+        for (sql, why) in [
+            ("UPDATE entries SET at = 2", "never changed"),
+            ("DELETE FROM entries WHERE idx = 1", "never removed"),
+            ("INSERT INTO entries VALUES (2, 5, 1, zeroblob(16), x'01')", "UNIQUE"),
+            ("INSERT INTO entries VALUES (2, 11, 1, NULL, x'01')", "CHECK"),
+            ("INSERT INTO entries VALUES (2, 1, 1, NULL, x'')", "CHECK"),
+            ("INSERT INTO payloads (id, data) VALUES (1, x'00')", "UNIQUE"),
+            ("INSERT INTO payloads (id, data) VALUES (4, x'00')", "CHECK"),
+            ("INSERT INTO payloads (id, data) VALUES (401, x'00')", "FOREIGN KEY"),
+            ("UPDATE approvals SET state = 'approved'", "final approval"),
+            ("INSERT INTO sessions VALUES (x'01010101010101010101010101010101', 'a', 'o', x'00', '[]', 1, NULL, zeroblob(32))", "UNIQUE"),
+            ("UPDATE sessions SET wrapped_key = x'01'", "keeps its key"),
+            ("INSERT INTO checkpoints VALUES (2, 0, 0, '')", "CHECK"),
+        ] {
+            let error = db.execute(sql, []).unwrap_err().to_string();
+            assert!(error.contains(why), "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn another_programs_database_is_refused() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("ledger.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        assert!(matches!(open_for_writing(&path), Err(OpenError::Schema { .. })));
+        assert!(matches!(open_for_reading(&path), Err(OpenError::Schema { .. })));
+        let path = temporary.path().join("newer.db");
+        open_for_writing(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+        assert!(matches!(open_for_writing(&path), Err(OpenError::Schema { version: 2, .. })));
+    }
+}

@@ -1,0 +1,419 @@
+//! A conversation with one server: opened in the era that the server speaks, then one exchange per call.
+//!
+//! In scope: the opening exchange, ids, which members and headers a request gets, cancelling.
+//! Out of scope: transports, when to open again. Source: MCP 2025-11-25, lifecycle; 2026-07-28, discovery.
+
+use crate::event::ServerInfo;
+use crate::http::peer::{self as http, Exchanged};
+use crate::link::{Ending, Gone, Link, count};
+use crate::spec::{ClientInfo, Launch, ServerSpec};
+use crate::stdio::child::Program;
+use crate::stdio::peer as stdio;
+use crate::wire::header::{self, ParamHeader};
+use crate::wire::outbound::{self, Style};
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use interlock_engine::ports::UpstreamFault;
+use interlock_mcp::{Era, Request, Response, Revision};
+use interlock_model::json::{self, Json, View};
+use interlock_model::{Code, ToolName};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// How long a server may take to start and to say what it speaks.
+pub(crate) const OPENING: Duration = Duration::from_secs(30);
+
+/// One call, in plain parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// The tool, by the server's own name.
+    pub(crate) tool: ToolName,
+    /// The request as the agent sent it.
+    pub(crate) request: Request,
+    /// Replaces the request's arguments.
+    pub(crate) arguments: Option<Bytes>,
+    /// How long the server may take.
+    pub(crate) timeout: Duration,
+}
+
+/// What came of a call.
+pub(crate) enum Called {
+    /// The server answered.
+    Answered(Response),
+    /// The server had forgotten the session; the call did nothing.
+    SessionGone,
+}
+
+/// An open conversation.
+pub(crate) struct Session {
+    pub(crate) revision: Revision,
+    pub(crate) server_info: ServerInfo,
+    pub(crate) gone: Arc<Gone>,
+    offers: Offers,
+    style: Style,
+    peer: Peer,
+    ids: AtomicU64,
+    /// Tools whose calls repeat arguments as headers; only toward modern HTTP servers.
+    param_headers: ArcSwap<HashMap<Box<str>, Vec<ParamHeader>>>,
+    link: Arc<Link>,
+}
+
+enum Peer {
+    Http(http::Peer),
+    Stdio(stdio::Peer),
+}
+
+/// What the server says it has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Offers {
+    tools: bool,
+    list_changed: bool,
+}
+
+/// Why an opening exchange in one era did not work.
+enum NotOpened {
+    /// The server answers, but not to this.
+    Refused(String),
+    /// It does not answer.
+    Fault(UpstreamFault),
+}
+
+impl From<UpstreamFault> for NotOpened {
+    fn from(fault: UpstreamFault) -> Self {
+        // An HTTP refusal without a message may be a server that does not know the method.
+        if fault.code == Code::UpstreamInvalid { Self::Refused(fault.detail) } else { Self::Fault(fault) }
+    }
+}
+
+impl Session {
+    /// Connects and finds out what the server speaks: what it spoke last time first, else `initialize`
+    /// before `server/discover`, since servers that know neither are old ones.
+    pub(crate) async fn open(
+        spec: &ServerSpec,
+        client: &ClientInfo,
+        link: &Arc<Link>,
+        remembered: Option<Era>,
+    ) -> Result<Self, UpstreamFault> {
+        let mut session = Self::connect(spec, link)?;
+        let deadline = Instant::now() + OPENING;
+        let client = client.to_json();
+        let order = match remembered {
+            Some(Era::Modern) => [Era::Modern, Era::Legacy],
+            Some(Era::Legacy) | None => [Era::Legacy, Era::Modern],
+        };
+        let mut refusals: Vec<String> = Vec::new();
+        for era in order {
+            if session.gone.ending().is_some() {
+                // A child may end because of a request it does not know.
+                session = Self::connect(spec, link)?;
+            }
+            let opened = match era {
+                Era::Legacy => session.initialize(&client, deadline).await,
+                Era::Modern => session.discover(&client, deadline).await,
+            };
+            match opened {
+                Ok(()) => return Ok(session),
+                Err(NotOpened::Refused(why)) => refusals.push(why),
+                Err(NotOpened::Fault(fault)) if session.gone.ending().is_some() => refusals.push(fault.detail),
+                Err(NotOpened::Fault(fault)) => return Err(fault),
+            }
+        }
+        refusals.dedup();
+        Err(link.unsent(Code::ServerUnavailable, format!("cannot be talked to: {}", refusals.join("; then "))))
+    }
+
+    /// A connection over which nothing was said yet.
+    fn connect(spec: &ServerSpec, link: &Arc<Link>) -> Result<Self, UpstreamFault> {
+        count(&link.tally.connects);
+        let gone = Arc::new(Gone::default());
+        let peer = match &spec.launch {
+            Launch::Http { url, headers, key_pins } => {
+                Peer::Http(http::Peer::new((url, headers, key_pins), spec.max_in_flight, spec.limits, link, &gone)?)
+            }
+            Launch::Stdio { program, args, env, cwd } => Peer::Stdio(stdio::Peer::start(
+                Program { path: program, args, env, cwd: cwd.as_deref() },
+                spec.max_in_flight,
+                spec.limits,
+                link,
+                &gone,
+            )?),
+        };
+        let lines = matches!(peer, Peer::Stdio(_));
+        Ok(Self {
+            revision: Revision::NEWEST_LEGACY,
+            server_info: ServerInfo::default(),
+            gone,
+            offers: Offers::default(),
+            style: Style { envelope: None, lines, shared: true },
+            peer,
+            ids: AtomicU64::new(1),
+            param_headers: ArcSwap::default(),
+            link: link.clone(),
+        })
+    }
+
+    async fn initialize(&mut self, client: &str, deadline: Instant) -> Result<(), NotOpened> {
+        self.style.envelope = None;
+        self.style.shared = true;
+        self.set_headers([(http::SESSION, None), (http::VERSION, None)]);
+        let params = format!(
+            "\"protocolVersion\":\"{}\",\"capabilities\":{{}},\"clientInfo\":{client}",
+            Revision::NEWEST_LEGACY
+        );
+        let (response, headers) = self.exchange("initialize", &params, deadline).await?;
+        let result = self.result_of(&response)?;
+        let version = result.get("protocolVersion").and_then(|v| v.as_str()).unwrap_or_default();
+        let revision: Revision = version
+            .parse()
+            .ok()
+            .filter(|r: &Revision| r.era() == Era::Legacy)
+            .ok_or_else(|| NotOpened::Refused(format!("`initialize` was answered with revision `{version}`")))?;
+        self.learn(result, revision);
+        if let Some(session) = headers.and_then(|mut h| h.remove(http::SESSION)) {
+            // MCP, streamable HTTP: visible ASCII only. We send it back with every request.
+            let visible = session.as_bytes().iter().all(u8::is_ascii_graphic);
+            if !visible || session.is_empty() || session.len() > 1024 {
+                return Err(NotOpened::Refused("the session id is not visible ASCII of at most 1024 bytes".into()));
+            }
+            self.set_headers([(http::SESSION, Some(session)), (http::VERSION, None)]);
+        }
+        if revision >= Revision::V2025_06_18 {
+            let version = HeaderValue::from_static(revision.as_str());
+            self.set_headers([(http::VERSION, Some(version.clone())), (http::VERSION, Some(version))]);
+        }
+        let initialized = outbound::notification("notifications/initialized", "", &self.style);
+        match &self.peer {
+            Peer::Http(peer) => peer.notify(initialized.into()).await?,
+            Peer::Stdio(peer) => peer.notify(initialized.into())?,
+        }
+        Ok(())
+    }
+
+    async fn discover(&mut self, client: &str, deadline: Instant) -> Result<(), NotOpened> {
+        self.style.envelope = Some(outbound::envelope(client).into());
+        self.style.shared = self.style.lines;
+        let version = HeaderValue::from_static(Revision::V2026_07_28.as_str());
+        self.set_headers([(http::SESSION, None), (http::VERSION, Some(version))]);
+        let (response, _) = self.exchange("server/discover", "", deadline).await?;
+        let result = self.result_of(&response)?;
+        let spoken = result
+            .get("supportedVersions")
+            .is_some_and(|versions| versions.elements().any(|v| v.is_str(Revision::V2026_07_28.as_str())));
+        if !spoken {
+            return Err(NotOpened::Refused("`server/discover` lists no revision known here".into()));
+        }
+        self.learn(result, Revision::V2026_07_28);
+        Ok(())
+    }
+
+    fn set_headers(&self, changes: [(HeaderName, Option<HeaderValue>); 2]) {
+        if let Peer::Http(peer) = &self.peer {
+            peer.set_headers(changes);
+        }
+    }
+
+    fn result_of<'a>(&self, response: &'a Response) -> Result<View<'a>, NotOpened> {
+        response.result().ok_or_else(|| NotOpened::Refused(self.link.redactor.clean(&error_text(response))))
+    }
+
+    fn learn(&mut self, result: View<'_>, revision: Revision) {
+        self.revision = revision;
+        let info = result.get("serverInfo").or_else(|| result.get("_meta")?.get("io.modelcontextprotocol/serverInfo"));
+        let text = |name: &str| {
+            let found = info.and_then(|i| i.get(name)).and_then(|v| v.as_str()).unwrap_or_default();
+            self.link.redactor.clean(&found).chars().take(256).collect()
+        };
+        self.server_info = ServerInfo { name: text("name"), version: text("version") };
+        let tools = result.get("capabilities").and_then(|c| c.get("tools"));
+        self.offers = Offers {
+            tools: tools.is_some(),
+            list_changed: tools.and_then(|t| t.get("listChanged")).and_then(|v| v.as_bool()) == Some(true),
+        };
+    }
+
+    /// Whether it has tools at all.
+    pub(crate) const fn has_tools(&self) -> bool {
+        self.offers.tools
+    }
+
+    /// Whether its calls need [`Session::set_param_headers`].
+    pub(crate) const fn wants_param_headers(&self) -> bool {
+        matches!(self.peer, Peer::Http(_)) && self.style.envelope.is_some()
+    }
+
+    pub(crate) fn set_param_headers(&self, headers: HashMap<Box<str>, Vec<ParamHeader>>) {
+        self.param_headers.store(Arc::new(headers));
+    }
+
+    /// Opens the stream of announcements, where the transport does not bring them by itself.
+    pub(crate) fn listen(&self) {
+        let modern = self.style.envelope.is_some();
+        if modern && !self.offers.list_changed {
+            return;
+        }
+        let id = self.next_id().to_string();
+        let ask = || {
+            outbound::request("subscriptions/listen", "\"notifications\":{\"toolsListChanged\":true}", &id, &self.style)
+        };
+        match &self.peer {
+            Peer::Http(peer) if modern => {
+                let method = HeaderValue::from_static("subscriptions/listen");
+                peer.listen(Some((ask().into(), vec![(http::METHOD, method)])));
+            }
+            Peer::Http(peer) => peer.listen(None),
+            // Its answer comes only at the end, and then nobody waits for it.
+            Peer::Stdio(peer) if modern => drop(peer.notify(ask().into())),
+            Peer::Stdio(_) => {}
+        }
+    }
+
+    /// A request of our own.
+    pub(crate) async fn ask(&self, method: &str, params: &str, deadline: Instant) -> Result<Response, UpstreamFault> {
+        self.exchange(method, params, deadline).await.map(|(response, _)| response)
+    }
+
+    async fn exchange(
+        &self,
+        method: &str,
+        params: &str,
+        deadline: Instant,
+    ) -> Result<(Response, Option<HeaderMap>), UpstreamFault> {
+        let id = self.next_id();
+        let body = outbound::request(method, params, &id.to_string(), &self.style).into();
+        let mut extra = Vec::new();
+        if self.style.envelope.is_some() {
+            extra.push((http::METHOD, header::encode(method)));
+        }
+        let exchange = async {
+            match &self.peer {
+                Peer::Stdio(peer) => Ok((peer.request(id, body).await?, None)),
+                Peer::Http(peer) => match peer.request(id, body, extra, deadline).await? {
+                    Exchanged::Answered(answer) => Ok((answer.0, Some(answer.1))),
+                    Exchanged::SessionGone => Err(self.forgotten()),
+                },
+            }
+        };
+        let slow = || self.link.sent(Code::UpstreamTimeout, format!("did not answer `{method}` in time"));
+        timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(slow()))
+    }
+
+    fn forgotten(&self) -> UpstreamFault {
+        self.gone.set(Ending::Forgotten, &self.link);
+        self.link.unsent(Code::ServerUnavailable, Ending::Forgotten.to_string())
+    }
+
+    /// Sends one call and waits for its answer. Dropping the future, or running out of time, cancels
+    /// the call at the server.
+    pub(crate) async fn call(&self, call: &Call, deadline: Instant) -> Result<Called, UpstreamFault> {
+        let id = self.next_id();
+        let body =
+            outbound::call(&call.request, call.tool.as_str(), call.arguments.as_deref(), &id.to_string(), &self.style)
+                .ok_or_else(|| self.link.unsent(Code::Internal, "a call that names no tool"))?;
+        let mut waiting = Waiting { session: self, id, waits: true };
+        let exchange = async {
+            match &self.peer {
+                Peer::Stdio(peer) => peer.request(id, body.into()).await.map(Called::Answered),
+                Peer::Http(peer) => match peer.request(id, body.into(), self.call_headers(call), deadline).await? {
+                    Exchanged::Answered(answer) => Ok(Called::Answered(answer.0)),
+                    Exchanged::SessionGone => {
+                        self.forgotten();
+                        Ok(Called::SessionGone)
+                    }
+                },
+            }
+        };
+        let called = match timeout_at(deadline, exchange).await {
+            Ok(called) => called,
+            Err(_) => {
+                return Err(self.link.sent(Code::UpstreamTimeout, "did not answer the call in time"));
+            }
+        };
+        // Too large an answer may still be on its way, so that call is cancelled too.
+        waiting.waits = matches!(&called, Err(fault) if fault.code == Code::UpstreamTooLarge);
+        if let Ok(Called::Answered(response)) = &called
+            && response.error().and_then(|e| e.get("code")?.as_i64()) == Some(HEADER_MISMATCH)
+        {
+            // The annotations are not those that were listed: list again before the next call.
+            self.link.changed();
+        }
+        called
+    }
+
+    /// The headers that repeat parts of this call's body; none toward a legacy server.
+    fn call_headers(&self, call: &Call) -> Vec<(HeaderName, HeaderValue)> {
+        if self.style.envelope.is_none() {
+            return Vec::new();
+        }
+        let mut headers = Vec::with_capacity(4);
+        headers.push((http::METHOD, HeaderValue::from_static("tools/call")));
+        headers.push((http::NAME, header::encode(call.tool.as_str())));
+        let annotated = self.param_headers.load();
+        let Some(wanted) = annotated.get(call.tool.as_str()) else { return headers };
+        match &call.arguments {
+            // Replaced arguments were checked where they were made.
+            Some(bytes) => {
+                if let Ok(replaced) = Json::parse(bytes, json::Limits::REQUEST) {
+                    headers.extend(wanted.iter().filter_map(|h| h.of(replaced.root())));
+                }
+            }
+            None => {
+                if let Some(given) = call.request.param("arguments") {
+                    headers.extend(wanted.iter().filter_map(|h| h.of(given)));
+                }
+            }
+        }
+        headers
+    }
+
+    fn cancel(&self, id: u64) {
+        let message = outbound::cancelled(id, "no longer waited for", &self.style);
+        match &self.peer {
+            Peer::Stdio(peer) => drop(peer.notify(message.into())),
+            // Toward a modern server, closing the stream is the cancellation.
+            Peer::Http(peer) if self.style.envelope.is_none() => peer.notify_aside(message.into()),
+            Peer::Http(_) => {}
+        }
+    }
+
+    /// Unique in this session: servers may not see two equal ids, whoever asked.
+    fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Ends the session and what belongs to it.
+    pub(crate) async fn close(&self) {
+        match &self.peer {
+            Peer::Http(peer) => peer.close().await,
+            Peer::Stdio(peer) => peer.close().await,
+        }
+    }
+}
+
+const HEADER_MISMATCH: i64 = interlock_mcp::RpcError::HEADER_MISMATCH as i64;
+
+/// A call that waits; dropped while it does, it is cancelled at the server.
+struct Waiting<'a> {
+    session: &'a Session,
+    id: u64,
+    waits: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.session.cancel(self.id);
+        }
+    }
+}
+
+/// An error response, for people.
+pub(crate) fn error_text(response: &Response) -> String {
+    let member = |name: &str| response.error().and_then(|e| e.get(name));
+    let code = member("code").map(|c| String::from_utf8_lossy(c.raw()).into_owned()).unwrap_or_default();
+    let message = member("message").and_then(|m| m.as_str().map(|s| s.into_owned())).unwrap_or_default();
+    format!("error {code}: {message}")
+}

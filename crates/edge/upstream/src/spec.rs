@@ -1,0 +1,147 @@
+//! What the operator says about a server: how to reach it and what it may cost.
+
+use crate::secret::SecretString;
+use http::HeaderName;
+use interlock_model::{Digest, ServerName};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One server.
+#[derive(Clone, Debug)]
+pub struct ServerSpec {
+    /// Its configured name.
+    pub name: ServerName,
+    /// How to reach it.
+    pub launch: Launch,
+    /// The longest any of its calls may take, whatever the call asks for.
+    pub timeout: Duration,
+    /// What it may send.
+    pub limits: Limits,
+    /// Most calls at once; more are refused, none is queued.
+    pub max_in_flight: usize,
+    /// How often its tools are listed even if it announced no change.
+    pub relist_interval: Duration,
+}
+
+impl ServerSpec {
+    /// A server with the defaults: 60 s for a call, 256 calls at once, listed every 60 s.
+    #[must_use]
+    pub const fn new(name: ServerName, launch: Launch) -> Self {
+        Self {
+            name,
+            launch,
+            timeout: Duration::from_secs(60),
+            limits: Limits::DEFAULT,
+            max_in_flight: 256,
+            relist_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How to reach a server.
+#[derive(Clone)]
+pub enum Launch {
+    /// A child process that speaks newline-delimited JSON on its standard streams.
+    Stdio {
+        /// Its executable: a path, or a name looked up in the `PATH` that the child gets.
+        program: PathBuf,
+        /// Its arguments. Visible to other processes, so no place for secrets.
+        args: Vec<String>,
+        /// Its environment, beside the fixed list in [`crate::stdio::env`]; nothing else is inherited.
+        env: Vec<(String, SecretString)>,
+        /// Its working directory; ours if there is none.
+        cwd: Option<PathBuf>,
+    },
+    /// Streamable HTTP.
+    Http {
+        /// The endpoint. `http` with secret headers only toward this machine.
+        url: http::Uri,
+        /// Sent with every request. What an agent sends as headers never is.
+        headers: Vec<(HeaderName, SecretString)>,
+        /// Where not empty, the server's certificate must hold one of these keys, beside being valid.
+        key_pins: Vec<KeyPin>,
+    },
+}
+
+impl Launch {
+    /// Every secret in it, to keep them out of messages.
+    pub(crate) fn secrets(&self) -> Vec<SecretString> {
+        match self {
+            Self::Stdio { env, .. } => env.iter().map(|(_, v)| v.clone()).collect(),
+            Self::Http { headers, .. } => headers.iter().map(|(_, v)| v.clone()).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdio { program, args, env, cwd } => f
+                .debug_struct("Stdio")
+                .field("program", program)
+                .field("args", args)
+                .field("env", env)
+                .field("cwd", cwd)
+                .finish(),
+            Self::Http { url, headers, key_pins } => f
+                .debug_struct("Http")
+                // People put keys into queries.
+                .field(
+                    "url",
+                    &format_args!(
+                        "{}://{}{}",
+                        url.scheme_str().unwrap_or_default(),
+                        url.host().unwrap_or_default(),
+                        url.path()
+                    ),
+                )
+                .field("headers", headers)
+                .field("key_pins", key_pins)
+                .finish(),
+        }
+    }
+}
+
+/// SHA-256 of a certificate's SubjectPublicKeyInfo (DER).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPin(pub Digest);
+
+/// What a server may send.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most bytes of one answer.
+    pub result_bytes: usize,
+    /// Most bytes of all pages of a listing together.
+    pub listing_bytes: usize,
+    /// Most tools.
+    pub tools: usize,
+}
+
+impl Limits {
+    /// 16 MiB for an answer and for a listing, 4096 tools.
+    pub const DEFAULT: Self = Self { result_bytes: 16 << 20, listing_bytes: 16 << 20, tools: 4096 };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What we tell servers about ourselves.
+#[derive(Clone, Debug)]
+pub struct ClientInfo {
+    /// The product.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl ClientInfo {
+    /// As the JSON object of MCP's `Implementation`.
+    pub(crate) fn to_json(&self) -> String {
+        let quote = interlock_mcp::answer::quote;
+        format!("{{\"name\":{},\"version\":{}}}", quote(&self.name), quote(&self.version))
+    }
+}
