@@ -74,7 +74,7 @@ fn plain(bench: &str, snapshot: &PolicySnapshot) -> Result<f64, Box<dyn Error>> 
     }
     let policies: PolicySet = text.parse()?;
     let (schema, _) = Schema::from_cedarschema_str(snapshot.schema())?;
-    let uid = |kind: &str, id: &str| format!("Interlock::{kind}::\"{id}\"").parse::<EntityUid>();
+    let uid = |kind: &str, id: &str| format!("Interlock::{kind}::\"{id}\"").parse::<EntityUid>().map_err(Box::new);
     let action = uid("Action", "bench/payload")?;
     let arguments: serde_json::Value = serde_json::from_slice(&arguments(1))?;
     let context = serde_json::json!({

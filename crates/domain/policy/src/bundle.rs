@@ -68,8 +68,11 @@ impl Manifest {
 /// The manifest for these files, signed if there is a signer. Versions must rise from one to the next.
 #[must_use]
 pub fn write_manifest(files: &BundleFiles, version: u64, signer: Option<&dyn Signer>) -> Vec<u8> {
-    let files: BTreeMap<String, Digest> =
-        files.iter().filter(|(name, _)| is_pinned(name)).map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
+    let files: BTreeMap<String, Digest> = files
+        .iter()
+        .filter(|(name, _)| is_pinned(name))
+        .map(|(name, bytes)| (name.clone(), Digest::of(bytes)))
+        .collect();
     let unsigned = Manifest::unsigned(&files, version);
     let signature = signer.map(|signer| ManifestSignature {
         key: signer.public_key(),
@@ -155,7 +158,9 @@ impl Bundle {
 }
 
 /// Runs what recurses with policy text on a stack that the limits are safe for.
-pub(crate) fn on_large_stack<T: Send>(run: impl FnOnce() -> Result<T, InvalidBundle> + Send) -> Result<T, InvalidBundle> {
+pub(crate) fn on_large_stack<T: Send>(
+    run: impl FnOnce() -> Result<T, InvalidBundle> + Send,
+) -> Result<T, InvalidBundle> {
     let failed = |what: &str| InvalidBundle(vec![Diagnostic::at(&Place::file(MANIFEST), what, "")]);
     std::thread::scope(|scope| {
         std::thread::Builder::new()
@@ -182,7 +187,11 @@ impl Reader {
         let limits = TextLimits::DEFAULT;
         let total: usize = files.values().map(Vec::len).sum();
         if files.len() > limits.files || total > limits.bundle_bytes {
-            self.fault(MANIFEST, format!("the bundle is over {} files or {} bytes", limits.files, limits.bundle_bytes), "");
+            self.fault(
+                MANIFEST,
+                format!("the bundle is over {} files or {} bytes", limits.files, limits.bundle_bytes),
+                "",
+            );
             return Err(InvalidBundle(self.faults));
         }
         let manifest = self.manifest(files);
@@ -232,7 +241,7 @@ impl Reader {
 
     fn manifest(&mut self, files: &BundleFiles) -> Option<(u64, Digest, Option<PublicKey>)> {
         let Some(bytes) = files.get(MANIFEST) else {
-            self.fault(MANIFEST, "there is no manifest", "write one with `interlock policy check --write`");
+            self.fault(MANIFEST, "there is no manifest", "write one with `interlock policy sign`");
             return None;
         };
         let manifest: Manifest = match serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)) {
@@ -246,8 +255,14 @@ impl Reader {
         for (name, bytes) in files.iter().filter(|(name, _)| is_pinned(name)) {
             match manifest.files.get(name) {
                 Some(digest) if *digest == Digest::of(bytes) => {}
-                Some(_) => self.fault(name, "the file is not the one that the manifest pins", "review it, then write the manifest anew"),
-                None => self.fault(name, "the manifest does not name this file", "review it, then write the manifest anew"),
+                Some(_) => self.fault(
+                    name,
+                    "the file is not the one that the manifest pins",
+                    "review it, then `interlock policy sign`",
+                ),
+                None => {
+                    self.fault(name, "the manifest does not name this file", "review it, then `interlock policy sign`")
+                }
             }
         }
         for name in manifest.files.keys().filter(|name| !files.contains_key(*name) || !is_pinned(name)) {
@@ -258,9 +273,10 @@ impl Reader {
             ));
         }
         let unsigned = Manifest::unsigned(&manifest.files, manifest.version);
-        let signed_by = manifest.signature.map(|s| (s.key, s.key.verify(Purpose::PolicyBundle, &unsigned, &s.signature)));
+        let signed_by =
+            manifest.signature.map(|s| (s.key, s.key.verify(Purpose::PolicyBundle, &unsigned, &s.signature)));
         if let Some((_, Err(e))) = &signed_by {
-            self.fault(MANIFEST, e.to_string(), "sign the manifest again");
+            self.fault(MANIFEST, e.to_string(), "sign again with `interlock policy sign`");
         }
         Some((manifest.version, Digest::of(&unsigned), signed_by.map(|(key, _)| key)))
     }

@@ -257,10 +257,9 @@ impl Expect {
             let tier = |t: Option<Tier>| t.map_or_else(|| "none".to_owned(), |t| t.get().to_string());
             found.push(format!("expected tier {}, got {}", tier(self.tier), tier(decision.tier)));
         }
-        for (what, expected, got) in [
-            ("policies", &self.policies, &decision.policies),
-            ("labels", &self.labels, &decision.obligations.labels),
-        ] {
+        for (what, expected, got) in
+            [("policies", &self.policies, &decision.policies), ("labels", &self.labels, &decision.obligations.labels)]
+        {
             if let Some(expected) = expected {
                 let mut expected: Vec<&str> = expected.iter().map(String::as_str).collect();
                 expected.sort_unstable();
@@ -323,5 +322,38 @@ impl Bundle {
         all.extend(brought);
         let (snapshot, _) = PolicySnapshot::new(self, &all)?;
         Ok(self.cases().iter().map(|case| case.run(&snapshot, &all)).collect())
+    }
+}
+
+impl PolicySnapshot {
+    /// What may replace `current`: a bundle of a higher version (or the same bundle again, over other
+    /// tools) that validates and whose own tests pass.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidBundle`] with every fault found; `current` stays in force.
+    pub fn activate(
+        bundle: &Bundle,
+        tools: &[Arc<ApprovedTool>],
+        current: Option<&Self>,
+    ) -> Result<(Self, Vec<Diagnostic>), InvalidBundle> {
+        let manifest = Place::file(crate::bundle::MANIFEST);
+        let rises = current.is_none_or(|c| bundle.version() > c.version() || bundle.digest() == c.digest());
+        if let Some(current) = current.filter(|_| !rises) {
+            let message =
+                format!("version {} does not follow {}, which is in force", bundle.version(), current.version());
+            return Err(InvalidBundle(vec![Diagnostic::at(&manifest, message, "raise the version and sign again")]));
+        }
+        let made = Self::new(bundle, tools)?;
+        let failed: Vec<Diagnostic> = bundle
+            .run_cases(tools)?
+            .into_iter()
+            .filter(|result| !result.passed())
+            .map(|result| {
+                let message = format!("test `{}` failed: {}", result.name, result.differences.join("; "));
+                Diagnostic::at(&Place::file(&result.file), message, "")
+            })
+            .collect();
+        if failed.is_empty() { Ok(made) } else { Err(InvalidBundle(failed)) }
     }
 }

@@ -58,7 +58,8 @@ impl Needs {
     /// What `reads` names, and those arguments that `named` does: their being opaque matters even where
     /// their value no longer does.
     pub(crate) fn new(reads: &Reads, named: &Reads) -> Self {
-        let fields = FIELDS.iter().filter(|(_, path)| reads.touches(path)).fold(0, |bits, (f, _)| bits | 1 << *f as u32);
+        let fields =
+            FIELDS.iter().filter(|(_, path)| reads.touches(path)).fold(0, |bits, (f, _)| bits | 1 << *f as u32);
         Self { fields, args: named.touches(&["args"]), arguments: named.arguments() }
     }
 

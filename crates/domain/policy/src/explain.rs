@@ -106,9 +106,10 @@ impl PolicySnapshot {
         }
         if decision.code.is_some() && decision.policies.is_empty() {
             let near = self.near_permits(request);
-            remedies.extend(near.into_iter().map(|(policy, differs)| {
-                Remedy::Permit(NearPermit { policy: text(policy, false), differs })
-            }));
+            remedies.extend(
+                near.into_iter()
+                    .map(|(policy, differs)| Remedy::Permit(NearPermit { policy: text(policy, false), differs })),
+            );
             if remedies.is_empty() {
                 remedies.push(Remedy::NoPermit);
             }

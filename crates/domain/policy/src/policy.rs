@@ -61,9 +61,16 @@ impl Scope {
 
 impl Policy {
     /// Reads one policy's text. `index` is its place in the bundle.
-    pub(crate) fn parse(text: &str, index: usize, place: &Place, source: &str, at: usize) -> Result<Self, Vec<Diagnostic>> {
-        let parsed = cedar_policy::Policy::parse(Some(PolicyId::new("policy")), text)
-            .map_err(|errors| errors.iter().map(|e| Diagnostic::from_cedar(e, &place.file, source, at)).collect::<Vec<_>>())?;
+    pub(crate) fn parse(
+        text: &str,
+        index: usize,
+        place: &Place,
+        source: &str,
+        at: usize,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let parsed = cedar_policy::Policy::parse(Some(PolicyId::new("policy")), text).map_err(|errors| {
+            errors.iter().map(|e| Diagnostic::from_cedar(e, &place.file, source, at)).collect::<Vec<_>>()
+        })?;
         let fault = |message: String, help: &str| vec![Diagnostic::at(place, message, help)];
 
         let id = match parsed.annotation("id") {
@@ -189,7 +196,10 @@ impl Notes {
                     ),
                 },
                 "redact" | "label" if forbid => {
-                    fault(format!("`@{name}` stands on a forbid"), "obligations belong to the permit that allows the call");
+                    fault(
+                        format!("`@{name}` stands on a forbid"),
+                        "obligations belong to the permit that allows the call",
+                    );
                 }
                 "label" => match list(value) {
                     Some(labels) => notes.labels = labels,
@@ -208,7 +218,9 @@ impl Notes {
                         }
                         notes.redact = classes;
                     }
-                    None => fault(format!("`{}` is not a list of classes", value.escape_debug()), "separate them by commas"),
+                    None => {
+                        fault(format!("`{}` is not a list of classes", value.escape_debug()), "separate them by commas")
+                    }
                 },
                 other => fault(
                     format!("`@{other}` is not an annotation that anything reads"),

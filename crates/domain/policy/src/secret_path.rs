@@ -38,16 +38,16 @@ pub(crate) fn in_text(text: &str) -> bool {
     let mut start = 0;
     let (mut path_like, mut nested) = (false, false);
     for (at, byte) in bytes.iter().enumerate() {
-        match CLASS.get(usize::from(*byte)) {
-            Some(Class::Separator) => {
+        match class(*byte) {
+            Class::Separator => {
                 if path_like && names_secret(bytes.get(start..at).unwrap_or_default()) {
                     return true;
                 }
                 (start, path_like) = (at + 1, false);
             }
-            Some(Class::Nested) => (path_like, nested) = (true, true),
-            Some(Class::PathLike) => path_like = true,
-            Some(Class::Other) | None => {}
+            Class::Nested => (path_like, nested) = (true, true),
+            Class::PathLike => path_like = true,
+            Class::Other => {}
         }
     }
     // The last word; the whole, if it is one word or a path whose parts may have blanks in them.
@@ -64,28 +64,15 @@ enum Class {
 }
 
 /// What a byte does to the word it stands in.
-const CLASS: [Class; 256] = {
-    let mut table = [Class::Other; 256];
-    let mut at = 0;
-    while at < SEPARATORS.len() {
-        table[SEPARATORS[at] as usize] = Class::Separator;
-        at += 1;
+const fn class(byte: u8) -> Class {
+    match byte {
+        b' ' | b'\t' | b'\r' | b'"' | b'\'' | b'`' | b';' | b'|' | b'&' | b'<' | b'>' | b'(' | b')' | b'{' | b'}'
+        | b'[' | b']' | b',' | b'=' | b':' => Class::Separator,
+        b'/' | b'\\' | b'%' => Class::Nested,
+        b'.' | b'_' => Class::PathLike,
+        _ => Class::Other,
     }
-    at = 0;
-    while at < NESTED.len() {
-        table[NESTED[at] as usize] = Class::Nested;
-        at += 1;
-    }
-    at = 0;
-    while at < PATH_LIKE.len() {
-        table[PATH_LIKE[at] as usize] = Class::PathLike;
-        at += 1;
-    }
-    table
-};
-const SEPARATORS: &[u8] = b" \t\r\"'`;|&<>(){}[],=:";
-const NESTED: &[u8] = b"/\\%";
-const PATH_LIKE: &[u8] = b"._";
+}
 
 /// Whether a path names a secret. Case, `%xx` (decoded once) and backslashes make no difference.
 fn names_secret(path: &[u8]) -> bool {

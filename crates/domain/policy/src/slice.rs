@@ -39,14 +39,23 @@ pub(crate) struct Slice {
     pub(crate) listed: OnceLock<bool>,
 }
 
-/// Why a slice could not be made, or a request not be judged; it denies.
+/// Why a request could not be judged; it denies. What Cedar said may quote arguments, so it is not in
+/// the message, which agents see.
 #[derive(Debug, thiserror::Error)]
-#[error("the request could not be judged: {0}")]
-pub(crate) struct SliceError(pub(crate) String);
+pub(crate) enum SliceError {
+    #[error("the policies in force were not validated for this tool")]
+    UnknownTool,
+    #[error("the policies in force were validated for another version of this tool")]
+    OtherVersion,
+    #[error("the request could not be put to policy")]
+    Cedar(Box<str>),
+    #[error("a policy of the slice has no index")]
+    Index,
+}
 
-/// Anything that Cedar says while a slice is made.
+/// Anything that Cedar says.
 fn unmade(error: impl std::fmt::Display) -> SliceError {
-    SliceError(error.to_string())
+    SliceError::Cedar(error.to_string().into())
 }
 
 impl Slice {
@@ -134,7 +143,10 @@ impl Slice {
             }
         }
         let any_forbid = policy::any_of(&conditions.unwrap_or_default()).map_err(unmade)?;
-        self.any_forbid = any_forbid.map(|one| PolicySet::from_policies([one])).transpose().map_err(unmade)?;
+        self.any_forbid = match any_forbid {
+            Some(one) => Some(PolicySet::from_policies([one]).map_err(unmade)?),
+            None => None,
+        };
         self.needs = Needs::new(&read, &named);
         Ok(())
     }
@@ -224,5 +236,5 @@ fn holds(request: &Request, policy: cedar_policy::Policy, entities: &Entities) -
 /// Policies in slices are named by their index.
 fn index(id: &cedar_policy::PolicyId) -> Result<usize, SliceError> {
     let text: &str = id.as_ref();
-    text.parse().map_err(|_| unmade("a policy of the slice has no index"))
+    text.parse().map_err(|_| SliceError::Index)
 }

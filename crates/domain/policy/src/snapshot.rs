@@ -19,7 +19,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Most slices kept; at that many all are dropped and made again as they are needed.
-const MOST_SLICES: usize = 8192;
+const MOST_SLICES: usize = 2048;
 
 /// A validated bundle over approved tools.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl PolicySnapshot {
             warnings.push(Diagnostic::at(
                 &place,
                 "not what the approved tools yield",
-                "write it again with `interlock policy check --write`; editors read it, decisions do not",
+                "write it again with `interlock policy check`; editors read it, decisions do not",
             ));
         }
         warnings.sort();
@@ -125,6 +125,12 @@ impl PolicySnapshot {
     #[must_use]
     pub const fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// How many policies it has.
+    #[must_use]
+    pub fn policy_count(&self) -> usize {
+        self.policies.len()
     }
 
     /// The generated schema, for `schema.cedarschema`.
@@ -186,16 +192,13 @@ impl PolicySnapshot {
     }
 
     fn slice(&self, principal: &Principal, tool: &ApprovedTool) -> Result<Arc<Slice>, SliceError> {
-        let (index, known) = self
-            .tools
-            .get(&tool.server)
-            .and_then(|tools| tools.get(tool.name()))
-            .ok_or_else(|| SliceError("the policies in force were not validated for this tool".to_owned()))?;
+        let (index, known) =
+            self.tools.get(&tool.server).and_then(|tools| tools.get(tool.name())).ok_or(SliceError::UnknownTool)?;
         // A definition or facts approved since then have another schema and other attributes.
         if !std::ptr::eq(&raw const **known, tool)
             && (known.definition.digest() != tool.definition.digest() || known.facts != tool.facts)
         {
-            return Err(SliceError("the policies in force were validated for another version of this tool".to_owned()));
+            return Err(SliceError::OtherVersion);
         }
         let slices = self.slices.pin();
         if let Some(slice) = slices.get(&SliceRef { principal, tool: *index }) {
@@ -214,7 +217,8 @@ impl PolicySnapshot {
 
 /// Cedar's strict validation. Returns its warnings.
 fn validate(policies: &[Arc<Policy>], schema: &str) -> Result<Vec<Diagnostic>, InvalidBundle> {
-    let broken = |message: String| InvalidBundle(vec![Diagnostic::at(&Place::file(crate::bundle::SCHEMA), message, "")]);
+    let broken =
+        |message: String| InvalidBundle(vec![Diagnostic::at(&Place::file(crate::bundle::SCHEMA), message, "")]);
     let (schema, _) = Schema::from_cedarschema_str(schema).map_err(|e| broken(e.to_string()))?;
     let validator = Validator::new(schema);
     let set = PolicySet::from_policies(policies.iter().map(|p| p.whole.clone())).map_err(|e| broken(e.to_string()))?;

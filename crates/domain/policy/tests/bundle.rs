@@ -1,4 +1,5 @@
 //! What is and what is not a bundle, and where the fault is said to be.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;
 
@@ -33,17 +34,48 @@ fn faults_have_a_place_and_help() {
     for (policies, expected) in [
         (permit(""), "main.cedar:2:2: a policy without an id; write `@id(\"some-name\")` before it"),
         (permit("@id(\"a b\")"), "main.cedar:2:1: `a b` is not an id; use 1 to 128 letters, digits and `._-`"),
-        (format!("{PERMIT}\r\n  {PERMIT}"), "main.cedar:2:3: the id `p` is taken by the policy at main.cedar:1:1; ids are unique in a bundle"),
-        (permit("@id(\"p\") @step_up(\"2\")"), "main.cedar:2:1: `@step_up` stands on a permit; put it on the forbid that an approval is to lift"),
-        (forbid("@id(\"p\") @step_up(\"0\")"), "main.cedar:2:1: `0` is not a tier that can be asked for; use 1, 2, 3 or 4; tier 0 is no approval at all"),
-        (forbid("@id(\"p\") @step_up(\"5\")"), "main.cedar:2:1: `5` is not a tier that can be asked for; use 1, 2, 3 or 4; tier 0 is no approval at all"),
-        (forbid("@id(\"p\") @label(\"pii\")"), "main.cedar:2:1: `@label` stands on a forbid; obligations belong to the permit that allows the call"),
-        (permit("@id(\"p\") @label(\"A b\")"), "main.cedar:2:1: `A b` is not a list of labels; use lower-case letters, digits and `._:-`, separated by commas"),
-        (permit("@id(\"p\") @redact(\"email\")"), "main.cedar:2:1: no detector finds `email`, so nothing could redact it; remove `@redact`, or forbid the call: a promise that is not kept is worse than none"),
-        (permit("@id(\"p\") @stepup(\"2\")"), "main.cedar:2:1: `@stepup` is not an annotation that anything reads; known are `@id`, `@reason`, `@advice`, `@step_up`, `@redact`, `@label`"),
+        (
+            format!("{PERMIT}\r\n  {PERMIT}"),
+            "main.cedar:2:3: the id `p` is taken by the policy at main.cedar:1:1; ids are unique in a bundle",
+        ),
+        (
+            permit("@id(\"p\") @step_up(\"2\")"),
+            "main.cedar:2:1: `@step_up` stands on a permit; put it on the forbid that an approval is to lift",
+        ),
+        (
+            forbid("@id(\"p\") @step_up(\"0\")"),
+            "main.cedar:2:1: `0` is not a tier that can be asked for; use 1, 2, 3 or 4; tier 0 is no approval at all",
+        ),
+        (
+            forbid("@id(\"p\") @step_up(\"5\")"),
+            "main.cedar:2:1: `5` is not a tier that can be asked for; use 1, 2, 3 or 4; tier 0 is no approval at all",
+        ),
+        (
+            forbid("@id(\"p\") @label(\"pii\")"),
+            "main.cedar:2:1: `@label` stands on a forbid; obligations belong to the permit that allows the call",
+        ),
+        (
+            permit("@id(\"p\") @label(\"A b\")"),
+            "main.cedar:2:1: `A b` is not a list of labels; use lower-case letters, digits and `._:-`, separated by commas",
+        ),
+        (
+            permit("@id(\"p\") @redact(\"email\")"),
+            "main.cedar:2:1: no detector finds `email`, so nothing could redact it; remove `@redact`, or forbid the call: a promise that is not kept is worse than none",
+        ),
+        (
+            permit("@id(\"p\") @stepup(\"2\")"),
+            "main.cedar:2:1: `@stepup` is not an annotation that anything reads; known are `@id`, `@reason`, `@advice`, `@step_up`, `@redact`, `@label`",
+        ),
         (permit("@id(\"p\") @reason(\"\")"), "main.cedar:2:1: `@reason` must have 1 to 500 bytes of text"),
         ("\n\n  permit(principal".to_owned(), "main.cedar:3:3: a policy that does not end: `;` is missing"),
-        (format!("@id(\"p\") permit(principal, action, resource) when {{ {}true{} }};", "(".repeat(150), ")".repeat(150)), "main.cedar:1:84: nested deeper than the limit"),
+        (
+            format!(
+                "@id(\"p\") permit(principal, action, resource) when {{ {}true{} }};",
+                "(".repeat(150),
+                ")".repeat(150)
+            ),
+            "main.cedar:1:84: nested deeper than the limit",
+        ),
     ] {
         assert_eq!(faults(bundle(&policies)), [expected], "{policies}");
     }
@@ -84,7 +116,10 @@ fn strict_validation_finds_types_and_typos() {
         assert_eq!(result.is_ok(), valid, "{action} {when}: {:?}", faults(result));
         if !valid {
             let found = faults(snapshot(&permit(action, when)));
-            assert!(found.iter().all(|f| f.starts_with("main.cedar:2:") || f.starts_with("main.cedar:3:")), "{found:?}");
+            assert!(
+                found.iter().all(|f| f.starts_with("main.cedar:2:") || f.starts_with("main.cedar:3:")),
+                "{found:?}"
+            );
         }
     }
 }
@@ -94,17 +129,34 @@ fn policies_that_never_match_are_warned_of() {
     for (scope, expected) in [
         (r#"principal, action in Interlock::Action::"call", resource is Interlock::Tool"#, None),
         (r#"principal, action, resource"#, None),
-        (r#"principal, action == Interlock::Action::"call", resource is Interlock::Tool"#, Some("can never match: no approved tool")),
-        (r#"principal, action == Interlock::Action::"publish", resource is Interlock::Release"#, Some("can never match: no approved tool")),
-        (r#"principal, action == Interlock::Action::"files/read", resource == Interlock::Tool::"mail/send""#, Some("can never match: no approved tool")),
-        (r#"principal, action in Interlock::Action::"call", resource in Interlock::Server::"gone""#, Some("can never match: no approved tool")),
-        (r#"principal in Interlock::Team::"blue", action in Interlock::Action::"call", resource"#, Some("agents are in no team")),
+        (
+            r#"principal, action == Interlock::Action::"call", resource is Interlock::Tool"#,
+            Some("can never match: no approved tool"),
+        ),
+        (
+            r#"principal, action == Interlock::Action::"publish", resource is Interlock::Release"#,
+            Some("can never match: no approved tool"),
+        ),
+        (
+            r#"principal, action == Interlock::Action::"files/read", resource == Interlock::Tool::"mail/send""#,
+            Some("can never match: no approved tool"),
+        ),
+        (
+            r#"principal, action in Interlock::Action::"call", resource in Interlock::Server::"gone""#,
+            Some("can never match: no approved tool"),
+        ),
+        (
+            r#"principal in Interlock::Team::"blue", action in Interlock::Action::"call", resource"#,
+            Some("agents are in no team"),
+        ),
         (r#"principal, action == Interlock::Action::"list", resource"#, Some("which needs none")),
     ] {
         let (_, warnings) = snapshot(&format!("@id(\"p\") permit({scope});")).unwrap();
         match expected {
             None => assert_eq!(warnings, [], "{scope}"),
-            Some(text) => assert!(warnings.len() == 1 && warnings[0].to_string().contains(text), "{scope}: {warnings:?}"),
+            Some(text) => {
+                assert!(warnings.len() == 1 && warnings[0].to_string().contains(text), "{scope}: {warnings:?}")
+            }
         }
     }
     let (_, warnings) = snapshot(&format!("{} when {{ false }};", &PERMIT[..PERMIT.len() - 1])).unwrap();
@@ -134,7 +186,7 @@ fn the_manifest_pins_every_file() {
         };
         assert!(Bundle::parse(&files).is_err(), "{name} {change:?}");
     }
-    let mut latin = good.clone();
+    let mut latin = good;
     latin.insert("a.cedar".to_owned(), b"// \xe4".to_vec());
     assert!(faults(Bundle::parse(&latin)).iter().any(|f| f.starts_with("a.cedar:1:1: not UTF-8")));
 }
@@ -202,6 +254,9 @@ fn what_the_limits_let_through_does_not_overflow_a_stack() {
         format!("{}1 > 0", "1 + ".repeat(500)),
         format!("{} == []", "[".repeat(15) + &"]".repeat(15)),
         "if principal.bound then false else ".repeat(32) + "true",
+        vec!["context.inspected"; 250].join(" || "),
+        format!("{}context.session.calls > 0", "1 + ".repeat(500)),
+        "!".repeat(4) + "context.inspected",
     ] {
         let text = format!("{} when {{ {condition} }};", &PERMIT[..PERMIT.len() - 1]);
         let parsed = bundle(&text);
@@ -224,5 +279,33 @@ proptest! {
     #[test]
     fn no_bytes_end_the_process(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Bundle::parse_text(&bytes);
+    }
+}
+
+#[test]
+fn only_a_risen_version_whose_tests_pass_replaces_what_is_in_force() {
+    let passes = r#"[{"name":"t","agent":{"id":"a","owner":"b"},"tool":"files/read","expect":{"outcome":"allow"}}]"#;
+    let fails = passes.replace("allow", "deny");
+    let make = |version: u64, case: &str, policy: &str| {
+        let mut files = files(&[("a.cedar", policy), ("tests/a.json", case)]);
+        files.insert(MANIFEST.to_owned(), write_manifest(&files, version, None));
+        Bundle::parse(&files).unwrap()
+    };
+    let first = make(3, passes, PERMIT);
+    let (current, _) = PolicySnapshot::activate(&first, &tools(), None).unwrap();
+    let other = PERMIT.replace("\"p\"", "\"q\"");
+    for (name, bundle, accepted) in [
+        ("the same", make(3, passes, PERMIT), true),
+        ("other policies, same version", make(3, passes, &other), false),
+        ("an older one", make(2, passes, &other), false),
+        ("a newer one", make(4, passes, &other), true),
+        ("a newer one that fails its tests", make(4, &fails, &other), false),
+        (
+            "a newer one that does not validate",
+            make(4, passes, &format!("{} when {{ resource.nope }};", &PERMIT[..PERMIT.len() - 1])),
+            false,
+        ),
+    ] {
+        assert_eq!(PolicySnapshot::activate(&bundle, &tools(), Some(&current)).is_ok(), accepted, "{name}");
     }
 }

@@ -1,4 +1,5 @@
 //! The rules of a decision, one table each.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;
 
@@ -20,23 +21,115 @@ fn ids(policies: &[Arc<str>]) -> Vec<&str> {
 #[test]
 fn outcomes() {
     let forbid = |id: &str, more: &str, when: &str| {
-        format!(r#"@id("{id}") {more} forbid(principal, action in Interlock::Action::"call", resource is Interlock::Tool) when {{ {when} }};"#)
+        format!(
+            r#"@id("{id}") {more} forbid(principal, action in Interlock::Action::"call", resource is Interlock::Tool) when {{ {when} }};"#
+        )
     };
     let step = |id: &str, tier: u8| forbid(id, &format!(r#"@step_up("{tier}") @reason("ask {tier}")"#), "true");
     let error = forbid("bad", "", "context.session.calls + 9223372036854775807 < 0");
     let late = forbid("late", "", "context.session.calls > 0");
     for (name, policies, approval, outcome, code, deciding, tier, reason) in [
-        ("no policy", String::new(), None, Outcome::Deny, Some(Code::PolicyDenied), vec![], None, "no policy permits this call"),
+        (
+            "no policy",
+            String::new(),
+            None,
+            Outcome::Deny,
+            Some(Code::PolicyDenied),
+            vec![],
+            None,
+            "no policy permits this call",
+        ),
         ("a permit", PERMIT.to_owned(), None, Outcome::Allow, None, vec!["p"], None, "policy permits this call"),
-        ("a forbid wins", format!("{PERMIT}{late}"), None, Outcome::Deny, Some(Code::PolicyDenied), vec!["late"], None, "policy forbids this call"),
-        ("step-up at the highest tier", format!("{PERMIT}{}{}", step("s2", 2), step("s3", 3)), None, Outcome::StepUp, Some(Code::ApprovalRequired), vec!["s2", "s3"], Some(3), "ask 2; ask 3"),
-        ("an approval lifts its tier", format!("{PERMIT}{}{}", step("s2", 2), step("s3", 3)), Some(3), Outcome::Allow, None, vec!["p"], Some(3), "policy permits this call"),
-        ("an approval lifts no higher tier", format!("{PERMIT}{}{}", step("s2", 2), step("s3", 3)), Some(2), Outcome::StepUp, Some(Code::ApprovalRequired), vec!["s3"], Some(3), "ask 3"),
-        ("step-up needs a permit", step("s2", 2), None, Outcome::Deny, Some(Code::PolicyDenied), vec![], None, "no policy permits this call"),
-        ("an approval is no permit", step("s2", 2), Some(4), Outcome::Deny, Some(Code::PolicyDenied), vec![], None, "no policy permits this call"),
-        ("an approval lifts no plain forbid", format!("{PERMIT}{late}"), Some(4), Outcome::Deny, Some(Code::PolicyDenied), vec!["late"], None, "policy forbids this call"),
-        ("a forbid beats a step-up", format!("{PERMIT}{late}{}", step("s2", 2)), None, Outcome::Deny, Some(Code::PolicyDenied), vec!["late"], None, "policy forbids this call"),
-        ("an error beats all", format!("{PERMIT}{late}{error}{}", step("s2", 2)), Some(4), Outcome::Deny, Some(Code::PolicyError), vec!["bad"], None, "a policy could not be evaluated: bad"),
+        (
+            "a forbid wins",
+            format!("{PERMIT}{late}"),
+            None,
+            Outcome::Deny,
+            Some(Code::PolicyDenied),
+            vec!["late"],
+            None,
+            "policy forbids this call",
+        ),
+        (
+            "step-up at the highest tier",
+            format!("{PERMIT}{}{}", step("s2", 2), step("s3", 3)),
+            None,
+            Outcome::StepUp,
+            Some(Code::ApprovalRequired),
+            vec!["s2", "s3"],
+            Some(3),
+            "ask 2; ask 3",
+        ),
+        (
+            "an approval lifts its tier",
+            format!("{PERMIT}{}{}", step("s2", 2), step("s3", 3)),
+            Some(3),
+            Outcome::Allow,
+            None,
+            vec!["p"],
+            Some(3),
+            "policy permits this call",
+        ),
+        (
+            "an approval lifts no higher tier",
+            format!("{PERMIT}{}{}", step("s2", 2), step("s3", 3)),
+            Some(2),
+            Outcome::StepUp,
+            Some(Code::ApprovalRequired),
+            vec!["s3"],
+            Some(3),
+            "ask 3",
+        ),
+        (
+            "step-up needs a permit",
+            step("s2", 2),
+            None,
+            Outcome::Deny,
+            Some(Code::PolicyDenied),
+            vec![],
+            None,
+            "no policy permits this call",
+        ),
+        (
+            "an approval is no permit",
+            step("s2", 2),
+            Some(4),
+            Outcome::Deny,
+            Some(Code::PolicyDenied),
+            vec![],
+            None,
+            "no policy permits this call",
+        ),
+        (
+            "an approval lifts no plain forbid",
+            format!("{PERMIT}{late}"),
+            Some(4),
+            Outcome::Deny,
+            Some(Code::PolicyDenied),
+            vec!["late"],
+            None,
+            "policy forbids this call",
+        ),
+        (
+            "a forbid beats a step-up",
+            format!("{PERMIT}{late}{}", step("s2", 2)),
+            None,
+            Outcome::Deny,
+            Some(Code::PolicyDenied),
+            vec!["late"],
+            None,
+            "policy forbids this call",
+        ),
+        (
+            "an error beats all",
+            format!("{PERMIT}{late}{error}{}", step("s2", 2)),
+            Some(4),
+            Outcome::Deny,
+            Some(Code::PolicyError),
+            vec!["bad"],
+            None,
+            "a policy could not be evaluated: bad",
+        ),
     ] {
         let snapshot = with(&policies);
         let mut call = Call::new(&tools()[0], r#"{"path":"/a"}"#);
@@ -86,7 +179,8 @@ fn invariant_4_3_a_policy_that_fails_to_evaluate_denies() {
 #[test]
 fn invariant_4_3_a_tool_that_the_snapshot_does_not_know_is_denied() {
     let snapshot = with(PERMIT);
-    let other = common::tool("files/other", "{}", "[]", common::facts(&[], interlock_catalog::Destination::Local, true));
+    let other =
+        common::tool("files/other", "{}", "[]", common::facts(&[], interlock_catalog::Destination::Local, true));
     let changed = common::tool("files/read", "{}", "[]", tools()[0].facts.clone());
     for tool in [other, changed] {
         let call = Call::new(&tool, "{}");
@@ -120,7 +214,9 @@ fn invariant_t4_a_call_is_decided_by_one_immutable_snapshot() {
 #[test]
 fn opaque_arguments_deny_where_they_are_read() {
     let typed = |id: &str, effect: &str, when: &str| {
-        format!(r#"@id("{id}") {effect}(principal, action == Interlock::Action::"files/read", resource is Interlock::Tool) when {{ {when} }};"#)
+        format!(
+            r#"@id("{id}") {effect}(principal, action == Interlock::Action::"files/read", resource is Interlock::Tool) when {{ {when} }};"#
+        )
     };
     let limit = typed("limit", "forbid", "context.args has limit && context.args.limit > 10");
     let present = typed("present", "forbid", "context.args has limit");
@@ -150,7 +246,9 @@ fn opaque_arguments_deny_where_they_are_read() {
 #[test]
 fn obligations_of_all_matching_permits_are_united() {
     let permit = |id: &str, labels: &str, when: &str| {
-        format!(r#"@id("{id}") @label("{labels}") permit(principal, action in Interlock::Action::"call", resource is Interlock::Tool) when {{ {when} }};"#)
+        format!(
+            r#"@id("{id}") @label("{labels}") permit(principal, action in Interlock::Action::"call", resource is Interlock::Tool) when {{ {when} }};"#
+        )
     };
     let snapshot = with(&format!(
         "{PERMIT}{}{}{}",
@@ -195,7 +293,9 @@ fn the_context_says_what_is_so() {
 
 #[test]
 fn a_tool_is_listed_where_some_call_may_be_allowed() {
-    let call = |policy: &str| format!(r#"{policy}(principal, action in Interlock::Action::"call", resource is Interlock::Tool)"#);
+    let call = |policy: &str| {
+        format!(r#"{policy}(principal, action in Interlock::Action::"call", resource is Interlock::Tool)"#)
+    };
     let permit = call(r#"@id("p") permit"#);
     for (name, policies, listed) in [
         ("nothing permits", String::new(), false),

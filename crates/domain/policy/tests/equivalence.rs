@@ -3,12 +3,11 @@
 //!
 //! The oracle shares no code with slices and contexts. What it has of its own: the context as JSON, the
 //! rule on opaque arguments by the policy's text, and the rules of the outcome.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;
 
-use cedar_policy::{
-    Authorizer, Context, Entities, EntityUid, Policy, PolicyId, PolicySet, Request, Schema,
-};
+use cedar_policy::{Authorizer, Context, Entities, EntityUid, Policy, PolicyId, PolicySet, Request, Schema};
 use common::{Call, bundle, principal, tools};
 use interlock_model::{Code, Outcome, Tier};
 use interlock_policy::PolicySnapshot;
@@ -117,7 +116,9 @@ impl Drawn {
     }
 
     fn text(&self, id: usize) -> String {
-        let condition = |i: usize| if self.typed && i.is_multiple_of(2) { TYPED[i / 2 % TYPED.len()] } else { GROUP[i % GROUP.len()] };
+        let condition = |i: usize| {
+            if self.typed && i.is_multiple_of(2) { TYPED[i / 2 % TYPED.len()] } else { GROUP[i % GROUP.len()] }
+        };
         let (effect, note) = match (self.effect, self.tier, self.label) {
             (true, _, true) => ("permit", format!("@label(\"l{}\")", id % 3)),
             (true, _, false) => ("permit", String::new()),
@@ -135,8 +136,15 @@ impl Drawn {
 
 fn drawn() -> impl Strategy<Value = Drawn> {
     let scope = (0..7_usize, any::<bool>(), 0..6_usize, 0..5_usize);
-    (scope, any::<bool>(), proptest::collection::vec(0..200_usize, 0..3), prop::bool::weighted(0.2), 0..5_u8, any::<bool>()).prop_map(
-        |((principal, typed, action, resource), effect, conditions, unless, tier, label)| Drawn {
+    (
+        scope,
+        any::<bool>(),
+        proptest::collection::vec(0..200_usize, 0..3),
+        prop::bool::weighted(0.2),
+        0..5_u8,
+        any::<bool>(),
+    )
+        .prop_map(|((principal, typed, action, resource), effect, conditions, unless, tier, label)| Drawn {
             effect,
             principal,
             typed,
@@ -146,8 +154,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
             unless,
             tier,
             label,
-        },
-    )
+        })
 }
 
 #[derive(Clone, Debug)]
@@ -199,7 +206,11 @@ fn asked() -> impl Strategy<Value = Asked> {
 
 impl Asked {
     fn call(&self) -> Call {
-        let mut members = if self.tool == 2 { vec![format!(r#""to":"{}""#, self.path)] } else { vec![format!(r#""path":"{}""#, self.path)] };
+        let mut members = if self.tool == 2 {
+            vec![format!(r#""to":"{}""#, self.path)]
+        } else {
+            vec![format!(r#""path":"{}""#, self.path)]
+        };
         if self.tool < 2 {
             let optional = [("limit", self.limit), ("ratio", self.ratio), ("tags", self.tags)];
             members.extend(optional.iter().filter_map(|(name, v)| v.map(|v| format!("\"{name}\":{v}"))));
@@ -296,12 +307,12 @@ fn oracle(texts: &[String], drawn: &[Drawn], asked: &Asked, schema: &Schema) -> 
     let uid = |kind: &str, id: &str| format!("Interlock::{kind}::\"{id}\"").parse::<EntityUid>().unwrap();
     let action = uid("Action", id);
     let context = Context::from_json_value(asked.context(), Some((schema, &action))).unwrap();
-    let request =
-        Request::new(uid("Agent", "builder"), action, uid("Tool", id), context, Some(schema)).unwrap();
+    let request = Request::new(uid("Agent", "builder"), action, uid("Tool", id), context, Some(schema)).unwrap();
     let entities = Entities::from_json_value(asked.entities(), Some(schema)).unwrap();
     let ask = |text: &str, i: usize| {
         let policy = Policy::parse(Some(PolicyId::new(i.to_string())), text).unwrap();
-        let response = Authorizer::new().is_authorized(&request, &PolicySet::from_policies([policy]).unwrap(), &entities);
+        let response =
+            Authorizer::new().is_authorized(&request, &PolicySet::from_policies([policy]).unwrap(), &entities);
         (response.diagnostics().reason().next().is_some(), response.diagnostics().errors().next().is_some())
     };
     let mut sets = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
@@ -311,9 +322,12 @@ fn oracle(texts: &[String], drawn: &[Drawn], asked: &Asked, schema: &Schema) -> 
             sets[usize::from(!drawn[i].effect)].insert(i);
         }
         let names_it = |name: &&str| {
-            text.contains(&format!("args has {name}")) || text.contains("context == context") || text.contains("args == context.args") || text.contains("{\"a\": context}")
+            text.contains(&format!("args has {name}"))
+                || text.contains("context == context")
+                || text.contains("args == context.args")
+                || text.contains("{\"a\": context}")
         };
-        if asked.opaque().iter().any(|name| names_it(&name)) {
+        if asked.opaque().iter().any(names_it) {
             failed |= ask(&format!("permit{};", drawn[i].scope()), i).0;
         }
         if failed {

@@ -1,4 +1,5 @@
 //! Explanations name what decided and what would have allowed the call.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;
 
@@ -11,11 +12,16 @@ const PERMIT: &str = r#"@id("p") permit(principal, action in Interlock::Action::
 #[test]
 fn an_approval_a_missing_forbid_or_a_mended_policy() {
     let forbid = |id: &str, more: &str, when: &str| {
-        format!(r#"@id("{id}") {more} forbid(principal, action in Interlock::Action::"call", resource is Interlock::Tool) when {{ {when} }};"#)
+        format!(
+            r#"@id("{id}") {more} forbid(principal, action in Interlock::Action::"call", resource is Interlock::Tool) when {{ {when} }};"#
+        )
     };
     for (policies, remedies) in [
         (PERMIT.to_owned(), vec![]),
-        (format!("{PERMIT}{}", forbid("s", r#"@step_up("3")"#, "true")), vec![Remedy::Approval(Tier::try_from(3).unwrap())]),
+        (
+            format!("{PERMIT}{}", forbid("s", r#"@step_up("3")"#, "true")),
+            vec![Remedy::Approval(Tier::try_from(3).unwrap())],
+        ),
         (format!("{PERMIT}{}", forbid("f", "", "true")), vec![Remedy::WithoutForbid("f".into())]),
         (
             format!("{PERMIT}{}", forbid("e", "", "9223372036854775807 + context.session.calls > 0")),
@@ -75,7 +81,10 @@ fn the_deciding_policy_is_quoted() {
     let explanation = snapshot.explain(&Call::new(&tools()[0], r#"{"path":"/etc/passwd"}"#).request());
     assert_eq!(explanation.deciding.len(), 1);
     let policy = &explanation.deciding[0];
-    assert_eq!((&*policy.id, policy.place.as_str(), policy.reason.as_deref()), ("etc", "main.cedar:2:1", Some("not /etc")));
+    assert_eq!(
+        (&*policy.id, policy.place.as_str(), policy.reason.as_deref()),
+        ("etc", "main.cedar:2:1", Some("not /etc"))
+    );
     assert_eq!(policy.values, ["context.args.path = \"/etc/passwd\""]);
     assert!(policy.text.starts_with("@id(\"etc\")") && policy.text.ends_with("};"));
 }

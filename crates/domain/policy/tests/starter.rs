@@ -1,4 +1,5 @@
 //! The bundles to begin with: they validate over any catalog, warn of nothing and pass their own tests.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;
 
@@ -9,7 +10,8 @@ fn presets_are_usable_on_the_first_day() {
     for preset in Preset::ALL {
         let bundle = Bundle::parse(&preset_files(preset, None)).unwrap();
         for tools in [vec![], common::tools()] {
-            let (_, warnings) = PolicySnapshot::new(&bundle, &tools).unwrap_or_else(|e| panic!("{}: {e}", preset.as_str()));
+            let (_, warnings) =
+                PolicySnapshot::new(&bundle, &tools).unwrap_or_else(|e| panic!("{}: {e}", preset.as_str()));
             assert_eq!(warnings, [], "{}", preset.as_str());
             let results = bundle.run_cases(&tools).unwrap();
             assert!(!results.is_empty());

@@ -1,4 +1,5 @@
 //! Small tools, agents and bundles for the tests.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use interlock_catalog::{ApprovedTool, Definition, Destination, InputSchema, ToolFacts};
@@ -46,7 +47,12 @@ pub(crate) fn tools() -> Vec<Arc<ApprovedTool>> {
     vec![
         tool("files/read", file, r#"["path"]"#, facts(&[Effect::Read], Destination::Local, true)),
         tool("files/write", file, r#"["path"]"#, facts(&[Effect::Write], Destination::Local, true)),
-        tool("mail/send", r#"{"to":{"type":"string"}}"#, r#"["to"]"#, facts(&[Effect::External], Destination::Internet, true)),
+        tool(
+            "mail/send",
+            r#"{"to":{"type":"string"}}"#,
+            r#"["to"]"#,
+            facts(&[Effect::External], Destination::Internet, true),
+        ),
     ]
 }
 
