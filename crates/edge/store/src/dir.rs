@@ -6,6 +6,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A data directory.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl DataDir {
             .mode(0o600)
             .open(&path)
             .map_err(io)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match exclusive(&file) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut holder = String::new();
@@ -89,6 +90,24 @@ impl DataDir {
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("log")
     }
+}
+
+/// Locks, and tries again for a moment: whoever asks [`is_owned`] has the lock for an instant.
+fn exclusive(file: &File) -> rustix::io::Result<()> {
+    for _ in 0..5 {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
+            settled => return settled,
+        }
+    }
+    Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+/// Whether a process owns the data directory at `path` now. One that is stopping owns it to its end.
+#[must_use]
+pub fn is_owned(path: &Path) -> bool {
+    File::open(path.join("lock"))
+        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK))
 }
 
 /// Makes `path` and what is missing above it, for the owner alone.
@@ -135,10 +154,13 @@ mod tests {
     fn one_owner_at_a_time_and_the_error_names_it() {
         let temporary = tempfile::tempdir().unwrap();
         let dir = DataDir::create(&temporary.path().join("data")).unwrap();
+        assert!(!is_owned(dir.path()));
         let held = dir.lock().unwrap();
+        assert!(is_owned(dir.path()));
         let refused = dir.lock().unwrap_err();
         assert!(matches!(&refused, OpenError::Held { pid: Some(pid), .. } if *pid == std::process::id()), "{refused}");
         drop(held);
+        assert!(!is_owned(dir.path()));
         dir.lock().unwrap();
     }
 

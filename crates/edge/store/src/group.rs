@@ -270,11 +270,10 @@ impl Inserts<'_> {
                 None => Ok(Verdict::Opened(self.load(&row)?)),
             };
         }
-        let mut random = zeroize::Zeroizing::new([0; 42]);
-        getrandom::fill(random.as_mut_slice()).map_err(|e| GroupError::Failed(format!("no randomness: {e}")))?;
+        let no_randomness = |e: getrandom::Error| GroupError::Failed(format!("no randomness: {e}"));
         let (mut entropy, mut secret) = ([0; 10], [0; 32]);
-        entropy.copy_from_slice(&random[..10]);
-        secret.copy_from_slice(&random[10..]);
+        getrandom::fill(&mut entropy).map_err(no_randomness)?;
+        getrandom::fill(&mut secret).map_err(no_randomness)?;
         let (id, key) = (SessionId::new(*now, entropy), SessionKey::new(secret));
         let event = SessionEvent {
             action: SessionAction::Opened,
@@ -283,7 +282,8 @@ impl Inserts<'_> {
             owner: owner.clone(),
             session: id,
         };
-        let bytes = Entry::new(*now, Event::Session(event)).to_bytes().map_err(|e| GroupError::Failed(e.to_string()))?;
+        let bytes =
+            Entry::new(*now, Event::Session(event)).to_bytes().map_err(|e| GroupError::Failed(e.to_string()))?;
         let wrapped_key = self.vault.wrap(id, &key).map_err(|e| GroupError::Failed(e.to_string()))?;
         let row = SessionRow {
             id,

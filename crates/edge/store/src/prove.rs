@@ -3,7 +3,7 @@
 use crate::error::ReadError;
 use crate::published::LogFiles;
 use crate::reader::Reader;
-use crate::rows::{CheckpointRow, int};
+use crate::rows::{CheckpointRow, int, uint};
 use interlock_ledger::checkpoint::Checkpoint;
 use interlock_ledger::note::Note;
 use interlock_ledger::proof::prove_inclusion;
@@ -79,22 +79,32 @@ impl Reader {
     /// The bundle at `path` from rows, if the tree of `size` entries has so many there.
     pub(crate) fn bundle(&self, path: &TilePath, size: u64) -> Result<Option<Vec<u8>>, ReadError> {
         let first = path.index().saturating_mul(u64::from(WIDTH));
-        let end = first.saturating_add(u64::from(path.width()));
-        if end > size {
+        if first.saturating_add(u64::from(path.width())) > size {
             return Ok(None);
         }
+        let (bundle, count) = self.bundle_as_far_as_it_goes(path)?;
+        Ok((count == path.width()).then_some(bundle))
+    }
+
+    /// The bundle at `path` up to the first row that is missing, and how many entries that is.
+    pub(crate) fn bundle_as_far_as_it_goes(&self, path: &TilePath) -> Result<(Vec<u8>, u16), ReadError> {
+        let first = path.index().saturating_mul(u64::from(WIDTH));
+        let end = first.saturating_add(u64::from(path.width()));
         let mut statement =
-            self.connection.prepare_cached("SELECT bytes FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx")?;
+            self.connection.prepare_cached("SELECT idx, bytes FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx")?;
         let mut rows = statement.query([int(first), int(end)])?;
         let (mut bundle, mut count) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
-            let entry = row.get_ref(0)?.as_blob().unwrap_or_default();
-            let length = u16::try_from(entry.len()).map_err(|_| ReadError::Damaged(format!("{path} is too long")))?;
+            let entry = row.get_ref(1)?.as_blob().unwrap_or_default();
+            let Ok(length) = u16::try_from(entry.len()) else { break };
+            if uint(row.get(0)?) != first + u64::from(count) {
+                break;
+            }
             bundle.extend_from_slice(&length.to_be_bytes());
             bundle.extend_from_slice(entry);
             count += 1;
         }
-        Ok((count == path.width()).then_some(bundle))
+        Ok((bundle, count))
     }
 }
 
@@ -117,12 +127,12 @@ struct Subtrees<'a> {
 
 impl HashSource for Subtrees<'_> {
     fn hash(&self, level: u8, index: u64) -> Option<Hash> {
-        self.from_file(level, index).or_else(|| self.from_rows(level, index))
+        self.in_file(level, index).or_else(|| self.in_rows(level, index))
     }
 }
 
 impl Subtrees<'_> {
-    fn from_file(&self, level: u8, index: u64) -> Option<Hash> {
+    fn in_file(&self, level: u8, index: u64) -> Option<Hash> {
         let (tile_level, within) = (level / 8, level % 8);
         let first = index.checked_mul(1 << within)?;
         // Any tree large enough will do: only full tiles are asked for.
@@ -132,7 +142,7 @@ impl Subtrees<'_> {
         parse_hashes(&bytes, WIDTH).ok()?.get(offset..offset + (1 << within)).map(root_of)
     }
 
-    fn from_rows(&self, level: u8, index: u64) -> Option<Hash> {
+    fn in_rows(&self, level: u8, index: u64) -> Option<Hash> {
         if level > 8 {
             let left = self.hash(level - 1, index.checked_mul(2)?)?;
             let right = self.hash(level - 1, index.checked_mul(2)?.checked_add(1)?)?;

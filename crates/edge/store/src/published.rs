@@ -233,7 +233,9 @@ impl Publisher {
         let row = CheckpointRow::read(&self.connection)?;
         let size = row.as_ref().map_or(0, |r| r.size);
         if size != uint(next) {
-            return Err(OpenError::Damaged(format!("the signed checkpoint covers {size} entries and there are {next}")));
+            return Err(OpenError::Damaged(format!(
+                "the signed checkpoint covers {size} entries and there are {next}"
+            )));
         }
         Ok(row)
     }

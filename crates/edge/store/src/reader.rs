@@ -136,9 +136,8 @@ impl Reader {
     /// [`ReadError::NotFound`], [`ReadError::Ambiguous`], [`ReadError::BadId`].
     pub fn of_call(&self, text: &str) -> Result<Vec<Stored>, ReadError> {
         let (low, high) = id_range(text, "call")?;
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT DISTINCT call FROM entries WHERE call BETWEEN ? AND ? LIMIT 2")?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT DISTINCT call FROM entries WHERE call BETWEEN ? AND ? LIMIT 2")?;
         let calls: Vec<Vec<u8>> =
             statement.query_map([&low[..], &high[..]], |row| row.get(0))?.collect::<Result<_, _>>()?;
         match calls.as_slice() {

@@ -4,7 +4,7 @@ use crate::command::{Change, Command, Prepared, Reply};
 use crate::error::OpenError;
 use crate::group::Core;
 use crate::memory::remembered_until;
-use crate::rows::{ApprovalRow, AgentRow, int, uint};
+use crate::rows::{AgentRow, ApprovalRow, int, uint};
 use interlock_approval::{Approval, State};
 use interlock_engine::ports::{AppendError, Appended};
 use interlock_ledger::entry::{

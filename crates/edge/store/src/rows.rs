@@ -90,8 +90,7 @@ impl SessionRow {
 
     pub(crate) fn insert(&self, connection: &Connection, vault: &Vault) -> rusqlite::Result<()> {
         let labels = labels_text(&self.labels);
-        let mut statement =
-            connection.prepare_cached("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
+        let mut statement = connection.prepare_cached("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
         statement.execute(params![
             &self.id.as_bytes()[..],
             self.agent.as_str(),
@@ -162,8 +161,7 @@ impl ApprovalRow {
         let statement = &approval.statement;
         let (id, state, digest) = (statement.id, approval.state.as_str(), statement.seen.call_digest.0);
         let expires_at = int(statement.expires_at.0);
-        let parts: [&[u8]; 5] =
-            [id.as_bytes(), state.as_bytes(), &digest, &expires_at.to_be_bytes(), body.as_bytes()];
+        let parts: [&[u8]; 5] = [id.as_bytes(), state.as_bytes(), &digest, &expires_at.to_be_bytes(), body.as_bytes()];
         let seal = vault.row_seal("approvals", &parts);
         Ok(Self { id, state, call_digest: digest, expires_at, body, seal })
     }
@@ -183,8 +181,8 @@ impl ApprovalRow {
 
     /// False if there is one of that id already.
     pub(crate) fn insert(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let mut statement = connection
-            .prepare_cached("INSERT INTO approvals VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")?;
+        let mut statement =
+            connection.prepare_cached("INSERT INTO approvals VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")?;
         let changed = statement.execute(params![
             &self.id.as_bytes()[..],
             self.state,
@@ -283,9 +281,7 @@ impl CheckpointRow {
     pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Option<Self>> {
         connection
             .prepare_cached("SELECT size, open_from, note FROM checkpoints WHERE id = 1")?
-            .query_row([], |row| {
-                Ok(Self { size: uint(row.get(0)?), open_from: uint(row.get(1)?), note: row.get(2)? })
-            })
+            .query_row([], |row| Ok(Self { size: uint(row.get(0)?), open_from: uint(row.get(1)?), note: row.get(2)? }))
             .optional()
     }
 

@@ -12,9 +12,11 @@ use std::time::Duration;
 /// `ilkl`, in the file's header.
 const APPLICATION_ID: i64 = 0x696c_6b6c;
 const SCHEMA_VERSION: i64 = 1;
+/// An entry with its payload takes about 2 KiB: pages of 8 KiB waste less of themselves than those of 4.
+const PAGE_BYTES: u32 = 8192;
 /// WAL pages after which the writer itself copies them into the database. The publisher does so earlier
-/// and beside it; this bounds the WAL (64 MiB) where the publisher cannot keep up.
-const WAL_PAGES: u32 = 16_384;
+/// and beside it; this bounds the WAL (32 MiB) where the publisher cannot keep up.
+const WAL_PAGES: u32 = 4096;
 
 const DDL: &str = "
 CREATE TABLE entries (
@@ -86,6 +88,8 @@ pub(crate) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(10))?;
+    // Both only say something to a database that is being made.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     // Where a plain fsync leaves data in the drive's cache (macOS), ask for more; elsewhere these do nothing.
@@ -117,6 +121,21 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     let (application, version, _) = identity(&connection)?;
     check_identity(path, application, version)?;
     Ok(connection)
+}
+
+/// Whether tables, indices and triggers are those of [`DDL`], no more and no fewer.
+pub(crate) fn is_as_made(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    let fresh = Connection::open_in_memory()?;
+    fresh.execute_batch(DDL)?;
+    let objects = |connection: &Connection| {
+        // Statistics that someone had SQLite gather are nobody's fault.
+        let sql =
+            "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY name";
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        rows.collect::<Result<Vec<(String, String, String, Option<String>)>, rusqlite::Error>>()
+    };
+    Ok(objects(connection)? == objects(&fresh)?)
 }
 
 /// Whether the database says it is one of ours, of this version.
@@ -159,12 +178,30 @@ mod tests {
             ("INSERT INTO payloads (id, data) VALUES (4, x'00')", "CHECK"),
             ("INSERT INTO payloads (id, data) VALUES (401, x'00')", "FOREIGN KEY"),
             ("UPDATE approvals SET state = 'approved'", "final approval"),
-            ("INSERT INTO sessions VALUES (x'01010101010101010101010101010101', 'a', 'o', x'00', '[]', 1, NULL, zeroblob(32))", "UNIQUE"),
+            (
+                "INSERT INTO sessions VALUES (x'01010101010101010101010101010101', 'a', 'o', x'00', '[]', 1, NULL, zeroblob(32))",
+                "UNIQUE",
+            ),
             ("UPDATE sessions SET wrapped_key = x'01'", "keeps its key"),
             ("INSERT INTO checkpoints VALUES (2, 0, 0, '')", "CHECK"),
         ] {
             let error = db.execute(sql, []).unwrap_err().to_string();
             assert!(error.contains(why), "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_commit_is_synced() {
+        let temporary = tempfile::tempdir().unwrap();
+        let db = open_for_writing(&temporary.path().join("ledger.db")).unwrap();
+        for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal"), ("foreign_keys", "1")] {
+            let found: rusqlite::types::Value = db.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
+            let found = match found {
+                rusqlite::types::Value::Integer(i) => i.to_string(),
+                rusqlite::types::Value::Text(t) => t,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(found, value, "{pragma}");
         }
     }
 

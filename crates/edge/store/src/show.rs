@@ -90,8 +90,7 @@ impl Reader {
     /// [`ReadError::NotFound`] and others.
     pub fn show(&self, text: &str) -> Result<Shown, ReadError> {
         let entries = self.of_call(text)?;
-        let mut shown =
-            Shown { entries, received: Revealed::None, sent: Revealed::None, result: Revealed::None };
+        let mut shown = Shown { entries, received: Revealed::None, sent: Revealed::None, result: Revealed::None };
         for at in &shown.entries {
             let Some((session, call, committed)) = commitments(&at.entry) else { continue };
             let Some(row) = SessionRow::by_id(&self.connection, &self.vault, session).map_err(row_error)? else {

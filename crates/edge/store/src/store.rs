@@ -50,13 +50,7 @@ impl StoreOptions {
     /// The usual ones: published every second, 16 384 appends or 64 MiB may wait.
     #[must_use]
     pub const fn new(dir: PathBuf, now: UnixMillis) -> Self {
-        Self {
-            dir,
-            now,
-            publish_every: Duration::from_secs(1),
-            max_waiting: 16_384,
-            max_waiting_bytes: 64 << 20,
-        }
+        Self { dir, now, publish_every: Duration::from_secs(1), max_waiting: 16_384, max_waiting_bytes: 64 << 20 }
     }
 }
 
@@ -198,8 +192,8 @@ impl Store {
         agent: &Agent,
         entry: &Entry,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<> {
-        let prepared = AgentRow::of(agent, &self.0.vault)
-            .and_then(|row| prepare_entry(entry, Change::Agent(Box::new(row))));
+        let prepared =
+            AgentRow::of(agent, &self.0.vault).and_then(|row| prepare_entry(entry, Change::Agent(Box::new(row))));
         self.0.enqueue(prepared)
     }
 
@@ -346,8 +340,7 @@ impl Shared {
             Effect::Replace { from: from @ ("pending" | "approved"), to } => self.approval_change(Some(from), *to)?,
             Effect::Replace { .. } => return Err(AppendError::Conflict),
             Effect::RaiseLabels(mut labels) => {
-                let session =
-                    session.ok_or_else(|| AppendError::Closed("labels need their session".to_owned()))?;
+                let session = session.ok_or_else(|| AppendError::Closed("labels need their session".to_owned()))?;
                 labels.sort_unstable();
                 labels.dedup();
                 Change::Labels { session, labels }

@@ -31,10 +31,11 @@ const PROGRESS_EVERY: u64 = 1024;
 pub struct Report {
     /// What the audit of entries, files and checkpoints found in order; `None` if it found a fault.
     pub summary: Option<Summary>,
-    /// What is not as it must be, the first bad entry first. Empty: nothing was found.
+    /// What is not as it must be: first the first bad entry, if one is, then rows by the entry that tells of
+    /// them, then what concerns none. Empty: nothing was found.
     pub faults: Vec<Fault>,
-    /// What the vault holds.
-    pub payloads: PayloadCounts,
+    /// What the vault holds; `None` where entries are not as they were signed, so that nothing says what it should.
+    pub payloads: Option<PayloadCounts>,
 }
 
 /// One thing that is not as it must be.
@@ -96,23 +97,24 @@ impl Reader {
         };
         let total = stored.as_ref().map_or(0, |row| row.size);
         let usable = shown.as_deref().filter(|_| faults.is_empty());
-        let summary = match self.audit(usable, stored.as_ref(), published, |at| progress(at, total)) {
-            Ok(summary) => Some(summary),
-            Err(Stop::Found(fault)) => {
-                faults.push(fault);
-                None
-            }
+        let (summary, first) = match self.audit(usable, stored.as_ref(), published, |at| progress(at, total)) {
+            Ok(summary) => (Some(summary), None),
+            Err(Stop::Found(fault)) => (None, Some(fault)),
             Err(Stop::Read(error)) => return Err(error),
         };
         self.other_files(published, total, &mut faults);
-        let payloads = self.compare_state(stored.as_ref(), &mut faults)?;
+        let state = State::read(&self.connection, &self.vault, &mut faults)?;
+        // Against entries that are not what was signed, everything else would look wrong.
+        let payloads = match first {
+            None => Some(self.compare_state(state, stored.as_ref(), &mut faults)?),
+            Some(_) => None,
+        };
         self.check_database(&mut faults)?;
         snapshot.finish()?;
 
-        // By entry; what concerns none comes last.
         faults.sort_by_key(|fault| fault.entry.unwrap_or(u64::MAX));
         faults.dedup();
-        faults.truncate(MAX_FAULTS);
+        let faults = first.into_iter().chain(faults).take(MAX_FAULTS).collect();
         progress(total, total);
         Ok(Report { summary, faults, payloads })
     }
@@ -125,8 +127,10 @@ impl Reader {
         mut progress: impl FnMut(u64),
     ) -> Result<Summary, Stop> {
         let tiles = |path: &TilePath| match self.files.tile(path).ok()? {
-            // No file: partial bundles are made from rows when asked for.
-            None if path.kind() == TileKind::Entries && !path.is_full() => self.bundle(path, published).ok()?,
+            // Partial bundles are no files. The rows stand for them; where one is missing, the audit says so.
+            None if path.kind() == TileKind::Entries && !path.is_full() => {
+                self.bundle_as_far_as_it_goes(path).ok().map(|(bundle, _)| bundle)
+            }
             found => found,
         };
         let mut audit = Audit::with_files(self.key.clone(), tiles, published);
@@ -140,7 +144,8 @@ impl Reader {
                 return Err(Stop::Found(Fault::new(Some(row.size), "the stored checkpoint is not of the stored size")));
             }
         }
-        let mut statement = self.connection.prepare_cached("SELECT idx, kind, at, call, bytes FROM entries ORDER BY idx")?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT idx, kind, at, call, bytes FROM entries ORDER BY idx")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let here = audit.size();
@@ -160,6 +165,13 @@ impl Reader {
         }
         let read = audit.size();
         let summary = audit.finish()?;
+        let rows: i64 = self.connection.query_row("SELECT count(*) FROM checkpoints", [], |row| row.get(0))?;
+        if rows != i64::from(read > 0) || stored.is_some() != (read > 0) {
+            return Err(Stop::Found(Fault::new(
+                None,
+                "the database must hold the newest signed checkpoint, and no other",
+            )));
+        }
         if summary.signed < read {
             // Entries and their signature are written in one transaction.
             return Err(Stop::Found(Fault::new(Some(summary.signed), "from here on, entries are not signed")));
@@ -170,10 +182,10 @@ impl Reader {
     /// Compares what may change, and the vault, with what the entries tell.
     fn compare_state(
         &self,
+        mut state: State,
         stored: Option<&CheckpointRow>,
         faults: &mut Vec<Fault>,
     ) -> Result<PayloadCounts, ReadError> {
-        let mut state = State::read(&self.connection, &self.vault, faults)?;
         let mut payloads = Payloads::new(&self.connection)?;
         let mut statement = self.connection.prepare_cached("SELECT idx, bytes FROM entries ORDER BY idx")?;
         let mut rows = statement.query([])?;
@@ -183,7 +195,7 @@ impl Reader {
         while let Some(row) = rows.next()? {
             let index = crate::rows::uint(row.get(0)?);
             let bytes = row.get_ref(1)?.as_blob().unwrap_or_default();
-            // What does not read, the audit has named.
+            // The audit has read every one of them.
             let Ok(entry) = Entry::from_bytes(bytes) else { continue };
             match &entry.event {
                 Event::Intent(intent) => {
@@ -261,6 +273,9 @@ impl Reader {
     }
 
     fn check_database(&self, faults: &mut Vec<Fault>) -> Result<(), ReadError> {
+        if !crate::schema::is_as_made(&self.connection)? {
+            faults.push(Fault::new(None, "database: its tables, indices or triggers are not as they were made"));
+        }
         let mut statement = self.connection.prepare("PRAGMA integrity_check(20)")?;
         let lines: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         faults.extend(lines.into_iter().filter(|l| l != "ok").map(|l| Fault::new(None, format!("database: {l}"))));

@@ -99,9 +99,10 @@ impl State {
         match event.action {
             SessionAction::Opened => {
                 self.told_sessions.insert(event.session, (index, None));
-                let same = self.sessions.get(&event.session).is_none_or(|(row, _)| {
-                    (&row.agent, &row.owner, row.opened) == (&event.agent, &event.owner, at)
-                });
+                let same = self
+                    .sessions
+                    .get(&event.session)
+                    .is_none_or(|(row, _)| (&row.agent, &row.owner, row.opened) == (&event.agent, &event.owner, at));
                 if !same {
                     faults.push(Fault::new(Some(index), "its session's row says something else"));
                 }

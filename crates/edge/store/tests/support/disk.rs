@@ -13,14 +13,35 @@ pub const CALLS: &str = "openat,write,pwrite64,writev,pwritev,pwritev2,ftruncate
 /// One change, or one sync. Paths are relative to the traced root.
 #[derive(Clone, Debug)]
 pub enum Event {
-    Open { path: PathBuf, create: bool, truncate: bool },
-    Write { path: PathBuf, offset: usize, data: Vec<u8> },
-    Truncate { path: PathBuf, len: usize },
-    Rename { from: PathBuf, to: PathBuf },
-    Unlink { path: PathBuf },
+    Open {
+        path: PathBuf,
+        create: bool,
+        truncate: bool,
+    },
+    Write {
+        path: PathBuf,
+        offset: usize,
+        data: Vec<u8>,
+    },
+    Truncate {
+        path: PathBuf,
+        len: usize,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Unlink {
+        path: PathBuf,
+    },
     /// What was written before this is what the sync with the same number covers.
-    SyncStart { id: u64, path: PathBuf },
-    SyncEnd { id: u64 },
+    SyncStart {
+        id: u64,
+        path: PathBuf,
+    },
+    SyncEnd {
+        id: u64,
+    },
 }
 
 /// What of the unsynced writes survives.

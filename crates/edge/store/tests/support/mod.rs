@@ -1,14 +1,21 @@
 //! Appends as the engine makes them, for the tests and the benchmark.
 
-#![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub, reason = "shared by several targets, none uses all")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "shared by several targets, none uses all"
+)]
 
 use interlock_approval::{Approval, Seen, Settled, Settlement, State, Statement, Verdict};
 use interlock_engine::ports::{Append, Effect, Payload, Session, Slot};
-use interlock_ledger::entry::{ApprovalAction, ApprovalEvent, CallRecord, CallStatus, Entry, Event, OutcomeRecord, OutcomeTiming};
-use interlock_ledger::samples;
-use interlock_model::{
-    ApprovalId, CallId, Commitment, Digest, Mode, Outcome, Tier, UnixMillis,
+use interlock_ledger::entry::{
+    ApprovalAction, ApprovalEvent, CallRecord, CallStatus, Entry, Event, OutcomeRecord, OutcomeTiming,
 };
+use interlock_ledger::samples;
+use interlock_model::{ApprovalId, CallId, Commitment, Digest, Mode, Outcome, Tier, UnixMillis};
 use interlock_signature::Signature;
 use std::sync::Arc;
 
