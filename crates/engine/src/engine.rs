@@ -231,7 +231,9 @@ impl<P: Ports> Engine<P> {
         Ok(Executed { permitted, answer, upstream_us, open })
     }
 
-    /// Records the outcome, and only then lets the answer go.
+    /// Records the outcome and lets the answer go. The outcome's entry is queued before the answer leaves
+    /// and follows its intent; it is waited for only where it raises the session's labels, since the next
+    /// call must not be judged without them. A crash in between leaves the call `unknown`, never unrecorded.
     async fn release(&self, executed: Executed<'_, P>) -> Result<Bytes, Refused> {
         let Executed { permitted, answer, upstream_us, open } = executed;
         let session = permitted.session().clone();
@@ -253,8 +255,11 @@ impl<P: Ports> Engine<P> {
                 upstream_us,
             }),
         };
+        let rises = labels.is_some();
         let durable = open.close(outcome, session, payload, labels);
-        durable.await.map_err(|e| Refusal::not_recorded(&e))?;
+        if rises {
+            durable.await.map_err(|e| Refusal::not_recorded(&e))?;
+        }
         Ok(respond(&permitted, &answer))
     }
 }

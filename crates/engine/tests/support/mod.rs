@@ -122,34 +122,48 @@ impl FakeLedger {
     }
 }
 
+fn store(state: &Mutex<LedgerState>, append: &Append, disk: Disk) -> Result<Appended, AppendError> {
+    if disk == Disk::Full {
+        return Err(AppendError::Closed("disk full".into()));
+    }
+    let mut state = state.lock().unwrap();
+    match append.effect.clone() {
+        Effect::None => {}
+        Effect::Request(a) => drop(state.approvals.insert(a.statement.id, *a)),
+        Effect::Consume(a) => {
+            let id = a.statement.id;
+            if !matches!(state.approvals.get(&id).map(|a| &a.state), Some(State::Approved(_))) {
+                return Err(AppendError::Conflict);
+            }
+            state.approvals.insert(id, *a);
+        }
+        Effect::Replace { to, .. } => drop(state.approvals.insert(to.statement.id, *to)),
+        Effect::RaiseLabels(labels) => append.session.as_ref().unwrap().labels.store(Arc::new(labels)),
+    }
+    state.entries.push(Entry::from_bytes(&append.entry).unwrap());
+    Ok(Appended { index: state.entries.len() as u64 - 1 })
+}
+
 impl Ledger for FakeLedger {
     fn append(&self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<> {
         let mut disk = self.disk.subscribe();
         let state = self.state.clone();
-        // Queued when this returns, whether or not anyone waits.
-        let task = tokio::spawn(async move {
-            let now = *disk.wait_for(|d| *d != Disk::Waits).await.map_err(|_| AppendError::Unconfirmed)?;
-            if now == Disk::Full {
-                return Err(AppendError::Closed("disk full".into()));
-            }
-            let mut state = state.lock().unwrap();
-            match append.effect {
-                Effect::None => {}
-                Effect::Request(a) => drop(state.approvals.insert(a.statement.id, *a)),
-                Effect::Consume(a) => {
-                    let id = a.statement.id;
-                    if !matches!(state.approvals.get(&id).map(|a| &a.state), Some(State::Approved(_))) {
-                        return Err(AppendError::Conflict);
-                    }
-                    state.approvals.insert(id, *a);
-                }
-                Effect::Replace { to, .. } => drop(state.approvals.insert(to.statement.id, *to)),
-                Effect::RaiseLabels(labels) => append.session.as_ref().unwrap().labels.store(Arc::new(labels)),
-            }
-            state.entries.push(Entry::from_bytes(&append.entry).unwrap());
-            Ok(Appended { index: state.entries.len() as u64 - 1 })
+        let now = *disk.borrow();
+        // Queued when this returns, whether or not anyone waits; stored at once unless the disk is slow.
+        let stored = (now != Disk::Waits).then(|| store(&state, &append, now));
+        let task = stored.is_none().then(|| {
+            tokio::spawn(async move {
+                let now = *disk.wait_for(|d| *d != Disk::Waits).await.map_err(|_| AppendError::Unconfirmed)?;
+                store(&state, &append, now)
+            })
         });
-        async move { task.await.unwrap_or(Err(AppendError::Unconfirmed)) }
+        async move {
+            match (stored, task) {
+                (Some(stored), _) => stored,
+                (None, Some(task)) => task.await.unwrap_or(Err(AppendError::Unconfirmed)),
+                (None, None) => Err(AppendError::Unconfirmed),
+            }
+        }
     }
 
     async fn session(&self, agent: &AgentId, owner: &OwnerId, now: UnixMillis) -> Result<Arc<Session>, AppendError> {

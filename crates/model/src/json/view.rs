@@ -123,7 +123,10 @@ impl<'a> View<'a> {
     /// Whether the value is the string `s`.
     #[must_use]
     pub fn is_str(&self, s: &str) -> bool {
-        self.as_str().is_some_and(|found| found == s)
+        match self.as_plain() {
+            Some(found) => found == s.as_bytes(),
+            None => self.as_str().is_some_and(|found| found == s),
+        }
     }
 
     /// The member `name` of an object. `None` if there is none, or this is no object.
