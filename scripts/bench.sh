@@ -11,7 +11,9 @@ if [ -z "${INTERLOCK_BIN:-}" ]; then
   mkdir -p "$target/bench"
   cp "$target/release/interlock" "$target/bench/interlock-counting"
   cargo build --release --locked --package interlock
-  export INTERLOCK_BIN=$target/release/interlock
+  # Copies, so that a build that runs meanwhile does not change what is measured.
+  cp "$target/release/interlock" "$target/bench/interlock"
+  export INTERLOCK_BIN=$target/bench/interlock
   export INTERLOCK_COUNTING_BIN=$target/bench/interlock-counting
 fi
 cargo build --release --locked --package interlock-bench

@@ -13,7 +13,6 @@ effects = f"{root}/effects"
 project = Project({"fake": fake(effects)})
 project.approve_all("--effects", "fake/wipe=destructive", "--effects", "fake/effect=write", "--destination", "fake/effect=local", "--destination", "fake/wipe=local")
 key = project.agent()
-project.run("stop")
 project.start()
 try:
     client = project.client(key)
@@ -55,8 +54,8 @@ try:
     check("... and only once", code_of(client.call("fake__wipe", id="4")) == "approval_required")
 
     project.interlock("agents", "suspend", "builder")
-    status, _ = client.post(b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
-    check("a suspended agent is refused at once", status == 401, status)
+    status, answer = client.post(b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
+    check("a suspended agent is refused at once", status == 403 and json.loads(answer)["error"]["data"]["code"] == "agent_not_active", answer)
     project.interlock("agents", "resume", "builder")
     check("a resumed one is not", code_of(client.call("fake__effect", id="5")) is None)
 

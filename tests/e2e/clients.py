@@ -75,8 +75,9 @@ try:
         through_http, through_stdio = lines(client, http, everything), lines(client, stdio, everything)
         for server, calls in CALLS.items():
             spec = SERVERS[server]
-            # A server that keeps an era of its own is asked in it: what is compared is the answer.
-            direct_client = CLIENTS["python sdk 2, legacy"] if "modern" in name else client
+            # These servers speak the older protocol only: a client that insists on the newer one is compared with itself in
+            # the other mode, by its answers.
+            direct_client = CLIENTS[name.removesuffix(", modern")]
             env = [part for pair in spec.get("env", {}).items() for part in ("--env", "=".join(pair))]
             direct = lines(direct_client, [*env, "--stdio", spec["command"], *spec["args"]], calls)
             prefix = f"{server}__"

@@ -11,10 +11,9 @@ from project import Project, check, code_of, fake
 
 root = os.environ["SUITE_TMP"]
 definitions = f"{root}/definitions.json"
-project = Project({"fake": fake(f"{root}/effects", definitions)}, policy="open", settings="\n[catalog]\nrelist_seconds = 2\n")
+project = Project({"fake": fake(f"{root}/effects", definitions)}, policy="open", settings="\n[catalog]\nrelist_seconds = 5\n")
 project.approve_all("--effects", "fake/peek=read", "--effects", "fake/effect=write", "--effects", "fake/mutate=read")
 key = project.agent()
-project.run("stop")
 project.start()
 try:
     client = project.client(key)
@@ -29,7 +28,7 @@ try:
         assert code_of(answer) == "tool_quarantined", answer
         assert "Ignore all previous" not in json.dumps(client.tools())
         os.remove(definitions)
-        project.interlock("status")
+        project.admin("servers.relist")
         deadline = time.monotonic() + 10
         while code_of(client.call("fake__peek", id="3")) is not None:
             assert time.monotonic() < deadline, "the tool was not released"
@@ -46,9 +45,9 @@ try:
         json.dump(tools, file)
     begun = time.monotonic()
     while code_of(client.call("fake__effect", id="y")) is None:
-        assert time.monotonic() - begun < 8, "the change was not noticed"
+        assert time.monotonic() - begun < 7, "the change was not noticed"
         time.sleep(0.05)
-    check(f"a silent change was noticed after {time.monotonic() - begun:.1f} s (re-listed every 2 s)", True)
+    check(f"a silent change was noticed after {time.monotonic() - begun:.1f} s (re-listed every 5 s)", True)
 
     diff = project.run("catalog", "diff")
     check("`catalog diff` shows it and answers no", diff.returncode == 1 and "Now better" in diff.stdout, diff.stdout)

@@ -15,15 +15,16 @@ from project import Client, Project, check, code_of, fake
 root = os.environ["SUITE_TMP"]
 settings = "\n[limits]\ncall_timeout_seconds = 2\nresult_bytes = 1048576\n"
 project = Project({"fake": fake(f"{root}/effects"), "other": fake(f"{root}/other")}, policy="open", settings=settings)
-project.approve_all()
+project.interlock("catalog", "scan")
+# The two offer the same names; that is what has to be accepted.
+project.interlock("catalog", "approve", "fake", "other/peek", "--yes", "--accept", "same-name:fake/peek")
 key = project.agent()
-project.run("stop")
 project.start()
 
 
-def memory_mib():
+def memory_mib(which="VmRSS"):
     status = pathlib.Path(f"/proc/{project.daemon.pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+    return int(next(line for line in status.splitlines() if line.startswith(which)).split()[1]) / 1024
 
 
 try:
@@ -44,7 +45,8 @@ try:
     before = memory_mib()
     answer = client.call("fake__big", bytes=100 << 20)
     check(f"100 MB of answer: {code_of(answer)}", code_of(answer) == "upstream_too_large", str(answer)[:300])
-    check(f"... in bounded memory ({before:.0f} MiB before, {memory_mib():.0f} after)", memory_mib() - before < 64)
+    most = memory_mib("VmHWM")
+    check(f"... in bounded memory ({before:.0f} MiB before, {most:.0f} at most)", most - before < 32, most)
     project.wait_ready()
 
     for what, body, code in (
@@ -71,22 +73,29 @@ try:
     status, answer = project.client(key).post(b"{}", {"Origin": "https://evil.example"})
     check("another Origin: 403", status == 403 and b"allowed_origins" in answer, answer)
 
+    # A fresh process: what an earlier peak left free would hide what connections cost.
+    project.stop()
+    project.start()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     count = min(10_000, hard - 200)
     before = memory_mib()
     silent = []
+    descriptors = f"/proc/{project.daemon.pid}/fd"
     for _ in range(count):
         sock = socket.socket()
         sock.connect(("127.0.0.1", project.port))
         silent.append(sock)
+        if len(silent) % 100 == 0:
+            # The system's queue of unaccepted connections is short; one that overflows costs a second.
+            while len(os.listdir(descriptors)) < len(silent):
+                time.sleep(0.001)
     good = project.client(key)
     check(f"{count} connections that say nothing: others are served", code_of(good.call("other__peek", id="1")) is None)
     each = (memory_mib() - before) * 1024 / count
     check(f"... and cost {each:.1f} KiB each", each < 40, each)
-    begun = time.monotonic()
     silent[0].settimeout(30)
-    check("... and are closed", silent[0].recv(1) == b"" or time.monotonic() - begun < 30)
+    check("... and are closed", silent[0].recv(1) == b"")
     for sock in silent:
         sock.close()
 

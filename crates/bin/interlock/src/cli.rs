@@ -13,24 +13,24 @@ Exit codes:
 /// The execution plane for AI agents: every tool call identified, decided, recorded before it happens, provable afterwards.
 #[derive(Debug, Parser)]
 #[command(name = "interlock", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE", default_value = "interlock.toml", env = "INTERLOCK_CONFIG")]
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Read the operator's passphrase from this file (`-`: standard input) instead of asking for it.
     #[arg(long, global = true, value_name = "FILE", env = "INTERLOCK_PASSPHRASE_FILE")]
-    pub passphrase_file: Option<PathBuf>,
+    pub(crate) passphrase_file: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Find MCP servers in client configurations and write the three files.
     Init(InitArgs),
     /// Run the gateway.
@@ -67,27 +67,31 @@ pub enum Command {
 
 /// `interlock init`
 #[derive(Debug, Args)]
-pub struct InitArgs {
+pub(crate) struct InitArgs {
     /// Where to look: claude, cursor, vscode, or a JSON file with `mcpServers`. Default: wherever one is found.
     #[arg(long, value_name = "SOURCE")]
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// The bundle to start with.
     #[arg(long, value_enum, default_value_t = StarterPolicy::Starter)]
-    pub policy: StarterPolicy,
+    pub(crate) policy: StarterPolicy,
     /// Where to write. Default: the directory of `--config`.
     #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
+    pub(crate) dir: Option<PathBuf>,
     /// Replace existing files, keeping backups.
     #[arg(long)]
-    pub force: bool,
-    /// Make the one change in the host's configuration too, keeping a backup.
+    pub(crate) force: bool,
+    /// Make the one change in each host's configuration too, keeping a backup: register an agent for the host, and
+    /// put Interlock with that agent's key in the place of its servers.
     #[arg(long)]
-    pub apply: bool,
+    pub(crate) apply: bool,
+    /// The accountable human of the agents that hosts become. Default: this user at `localhost`.
+    #[arg(long, value_name = "WHO")]
+    pub(crate) owner: Option<String>,
 }
 
 /// The bundle to start with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum StarterPolicy {
+pub(crate) enum StarterPolicy {
     /// Reads allowed, local writes allowed, destructive and external effects need a human.
     Starter,
     /// Everything that is approved is allowed.
@@ -98,37 +102,37 @@ pub enum StarterPolicy {
 
 /// `interlock run`
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// Started by another command: say nothing on the terminal, log to the data directory.
     #[arg(long, hide = true)]
-    pub background: bool,
+    pub(crate) background: bool,
 }
 
 /// `interlock stdio`
 #[derive(Debug, Args)]
-pub struct StdioArgs {
+pub(crate) struct StdioArgs {
     /// Only this server, with nothing renamed.
     #[arg(long, value_name = "NAME")]
-    pub server: Option<String>,
+    pub(crate) server: Option<String>,
     /// The agent's key; without one the caller is `unbound`.
     #[arg(long, env = "INTERLOCK_AGENT_KEY", hide_env_values = true, value_name = "KEY")]
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
 }
 
 /// `interlock demo`
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// Ask nothing; the operator's part is played too.
     #[arg(long)]
-    pub headless: bool,
+    pub(crate) headless: bool,
     /// Where the files stay.
     #[arg(long, value_name = "DIR", default_value = "interlock-demo")]
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 /// `interlock catalog`
 #[derive(Debug, Subcommand)]
-pub enum CatalogCommand {
+pub(crate) enum CatalogCommand {
     /// Install what is pinned, connect to the configured servers, list their tools, write candidates.
     Scan {
         /// Only these servers.
@@ -155,33 +159,33 @@ pub enum CatalogCommand {
 
 /// `interlock catalog approve`
 #[derive(Debug, Args)]
-pub struct ApproveArgs {
+pub(crate) struct ApproveArgs {
     /// Servers or `server/tool`s.
     #[arg(value_name = "NAME", required_unless_present = "all")]
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// Everything that the last scan found.
     #[arg(long, requires = "yes")]
-    pub all: bool,
+    pub(crate) all: bool,
     /// Do not ask.
     #[arg(long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// Accept this concern, by the id that `scan` printed.
     #[arg(long = "accept", value_name = "CONCERN")]
-    pub accept: Vec<String>,
+    pub(crate) accept: Vec<String>,
     /// What the tool (or every tool of a server) does, instead of the proposal: `server/tool=read,write` (read, write, destructive, external, execute, sign).
     #[arg(long = "effects", value_name = "TOOL=EFFECTS")]
-    pub effects: Vec<String>,
+    pub(crate) effects: Vec<String>,
     /// Where it acts, instead of the proposal: `server/tool=local` or `server=local` (local, internal, internet, or a host).
     #[arg(long = "destination", value_name = "TOOL=DESTINATION")]
-    pub destinations: Vec<String>,
+    pub(crate) destinations: Vec<String>,
     /// How sensitive its data is, instead of the proposal: `server/tool=internal` (public, internal, confidential, restricted).
     #[arg(long = "sensitivity", value_name = "TOOL=SENSITIVITY")]
-    pub sensitivities: Vec<String>,
+    pub(crate) sensitivities: Vec<String>,
 }
 
 /// `interlock policy`
 #[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
+pub(crate) enum PolicyCommand {
     /// Validate the bundle against the schema generated from the approved tools.
     Check,
     /// Run the bundle's own tests.
@@ -194,21 +198,21 @@ pub enum PolicyCommand {
 
 /// `interlock policy explain`
 #[derive(Debug, Args)]
-pub struct ExplainArgs {
+pub(crate) struct ExplainArgs {
     /// A recorded call (its id or the start of it), or `server/tool` for a hypothetical one.
     #[arg(value_name = "CALL|SERVER/TOOL")]
-    pub what: String,
+    pub(crate) what: String,
     /// Arguments of a hypothetical call, as JSON (`-`: standard input).
     #[arg(long, value_name = "JSON", default_value = "{}")]
-    pub arguments: String,
+    pub(crate) arguments: String,
     /// Agent of a hypothetical call.
     #[arg(long, value_name = "AGENT")]
-    pub agent: Option<String>,
+    pub(crate) agent: Option<String>,
 }
 
 /// `interlock agents`
 #[derive(Debug, Subcommand)]
-pub enum AgentsCommand {
+pub(crate) enum AgentsCommand {
     /// Register an agent and print its key, once.
     Add {
         /// Its id.
@@ -249,7 +253,7 @@ pub enum AgentsCommand {
 
 /// `interlock approvals`
 #[derive(Debug, Subcommand)]
-pub enum ApprovalsCommand {
+pub(crate) enum ApprovalsCommand {
     /// What waits.
     List {
         /// Those that were settled, too.
@@ -281,7 +285,7 @@ pub enum ApprovalsCommand {
 
 /// `interlock ledger`
 #[derive(Debug, Subcommand)]
-pub enum LedgerCommand {
+pub(crate) enum LedgerCommand {
     /// Check every entry, tile and checkpoint; name the first bad one.
     Verify,
     /// The newest entries, and new ones as they come.
@@ -312,33 +316,33 @@ pub enum LedgerCommand {
 
 /// `interlock ledger search`
 #[derive(Debug, Args)]
-pub struct SearchArgs {
+pub(crate) struct SearchArgs {
     /// Only this agent's.
     #[arg(long)]
-    pub agent: Option<String>,
+    pub(crate) agent: Option<String>,
     /// Only about this tool: `server/tool` or a part of it.
     #[arg(long)]
-    pub tool: Option<String>,
+    pub(crate) tool: Option<String>,
     /// Only with this decision: allow, deny, modify, step_up, defer.
     #[arg(long)]
-    pub decision: Option<String>,
+    pub(crate) decision: Option<String>,
     /// Only of this kind: intent, outcome, denial, approval, catalog, policy, session, agent, start, stop.
     #[arg(long)]
-    pub kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// Only entries whose text contains this.
     #[arg(long)]
-    pub text: Option<String>,
+    pub(crate) text: Option<String>,
     /// Show what was passed, too, from the vault.
     #[arg(long)]
-    pub arguments: bool,
+    pub(crate) arguments: bool,
     /// At most this many, newest first.
     #[arg(long, default_value_t = 100)]
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// `interlock claim`
 #[derive(Debug, Subcommand)]
-pub enum ClaimCommand {
+pub(crate) enum ClaimCommand {
     /// Make a TRACE trust record of a governance session.
     Issue {
         /// The session, or the start of its id. Default: the newest.

@@ -144,7 +144,7 @@ fn a_file_that_is_missing_or_too_large_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("interlock.toml");
     let error = Config::load(&file).unwrap_err();
-    assert!(matches!(error, ConfigError::Unreadable { .. }) && error.to_string().contains("interlock.toml"));
+    assert!(matches!(error, ConfigError::Missing(_)) && error.to_string().contains("interlock.toml"));
     std::fs::write(&file, " ".repeat((1 << 20) + 1)).unwrap();
     assert!(Config::load(&file).unwrap_err().to_string().contains("over 1048576 bytes"));
 }

@@ -5,7 +5,7 @@
 use interlock_bin::{
     config::{Config, ConfigError, Unresolved, UnresolvedList},
     doctor::{
-        self, CatalogFacts, Facts, FileFacts, FileSystem, Found, Gateway, HostFile, LedgerFacts, Listed, Machine,
+        self, CatalogFacts, DaemonFacts, Facts, FileFacts, FileSystem, Found, Gateway, HostFile, LedgerFacts, Listed, Machine,
         PolicyFacts, Port, Probe, Report, ServerProbe, Status,
     },
     init::Host,
@@ -39,6 +39,11 @@ fn host(host: Host, bytes: impl AsRef<[u8]>) -> HostFile {
     HostFile { host, file: "/home/ada/host.json".into(), bytes: Ok(bytes.as_ref().to_vec()) }
 }
 
+fn ledger() -> LedgerFacts {
+    let operator = Some("98953217335a3d3c".into());
+    LedgerFacts { entries: 7, verified: 7, operator, newest: Some(NOW), damage: vec![] }
+}
+
 /// A machine on which nothing is wrong.
 fn sound() -> Facts {
     let listed = |tools| ServerProbe {
@@ -66,8 +71,8 @@ fn sound() -> Facts {
                 tools: BTreeMap::from([(name("files"), 14), (name("tickets"), 5)]),
             }),
             policy: Probe::Found(PolicyFacts { version: 2, policies: 9, tests: 12 }),
-            ledger: Probe::Found(LedgerFacts { entries: 7, newest: Some(NOW), damage: vec![] }),
-            daemon: Probe::Found("running, pid 4711".into()),
+            ledger: Probe::Found(ledger()),
+            daemon: Probe::Found(DaemonFacts { about: "running, pid 4711".into(), ..DaemonFacts::default() }),
             servers: BTreeMap::from([(name("files"), listed(14)), (name("tickets"), listed(5))]),
         },
     }
@@ -156,8 +161,7 @@ fn each_fact_that_is_wrong_is_found() {
         (
             "damaged ledger",
             |f| {
-                f.gateway.ledger =
-                    Probe::Found(LedgerFacts { entries: 7, newest: None, damage: vec!["entry 5".into()] })
+                f.gateway.ledger = Probe::Found(LedgerFacts { damage: vec!["entry 5".into()], ..ledger() });
             },
             "ledger.verifies",
             Status::Fail,
@@ -167,11 +171,52 @@ fn each_fact_that_is_wrong_is_found() {
             "clock set back",
             |f| {
                 f.gateway.ledger =
-                    Probe::Found(LedgerFacts { entries: 7, newest: Some(NOW.plus_ms(3_600_000)), damage: vec![] })
+                    Probe::Found(LedgerFacts { newest: Some(NOW.plus_ms(3_600_000)), ..ledger() });
             },
             "machine.clock",
             Status::Fail,
             "3600 s in the future",
+        ),
+        (
+            "another operator's key",
+            |f| f.operator_id = Some("0123456789abcdef".into()),
+            "keys.operator",
+            Status::Fail,
+            "0123456789abcdef is not the one that the ledger was last started with, 98953217335a3d3c",
+        ),
+        (
+            "long ledger",
+            |f| f.gateway.ledger = Probe::Found(LedgerFacts { entries: 90_000, ..ledger() }),
+            "ledger.verifies",
+            Status::Ok,
+            "the newest 7 were verified",
+        ),
+        (
+            "nothing approved",
+            |f| f.gateway.catalog = Probe::Found(CatalogFacts { serial: 1, tools: BTreeMap::new() }),
+            "catalog.tools",
+            Status::Warn,
+            "catalog scan",
+        ),
+        (
+            "daemon with what it had",
+            |f| {
+                let refused = vec!["`catalog.lock.json`: bad signature".into()];
+                f.gateway.daemon = Probe::Found(DaemonFacts { refused, ..DaemonFacts::default() });
+            },
+            "daemon.refused",
+            Status::Fail,
+            "bad signature",
+        ),
+        (
+            "daemon without a server",
+            |f| {
+                let down = vec!["`files` (it ended)".into()];
+                f.gateway.daemon = Probe::Found(DaemonFacts { down, ..DaemonFacts::default() });
+            },
+            "daemon.servers",
+            Status::Warn,
+            "files",
         ),
         ("clock never set", |f| f.machine.now = UnixMillis(0), "machine.clock", Status::Fail, "1970"),
         (
@@ -221,7 +266,7 @@ fn each_fact_that_is_wrong_is_found() {
             |f| f.gateway.servers.get_mut("files").unwrap().identity = Probe::Found(false),
             "server.files.identity",
             Status::Fail,
-            "catalog diff files",
+            "catalog scan files",
         ),
         (
             "not installed",

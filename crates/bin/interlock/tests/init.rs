@@ -4,7 +4,7 @@
 
 use interlock_bin::{
     config::{Config, Launch, SecretName, Secrets, Setting},
-    init::{self, Entry, From, Host, InitError, Options, Os, Plan, Planned, Roots},
+    init::{self, Entry, From, Host, InitError, Options, Os, Plan, Planned, Registering, Roots},
     operator,
     term::Term,
 };
@@ -239,7 +239,7 @@ fn init_writes_what_run_reads_and_leaves_no_secret_behind() {
     let machine = Machine::new(Os::MacOs);
     let desktop = machine.put(Host::ClaudeDesktop, 0, fixture("claude_desktop_macos.json").as_bytes());
     machine.put(Host::Cursor, 0, fixture("cursor.json").as_bytes());
-    let report = init::run(&machine.options(), &machine.roots, &environment, NOW).unwrap();
+    let (report, _) = init::run(&machine.options(), &machine.roots, &environment, NOW).unwrap();
     let dir = &machine.roots.project;
 
     let config = Config::load(&dir.join("interlock.toml")).unwrap();
@@ -260,17 +260,19 @@ fn init_writes_what_run_reads_and_leaves_no_secret_behind() {
     assert!(config.policy_dir.join("manifest.json").is_file());
 
     let entry = Entry { program: Path::new("/usr/bin/interlock"), config: &config.file, agent_key: None };
+    let owner = "ada@example.org".parse().unwrap();
+    let registering = Registering { command: "interlock", owner: &owner };
     let shown = format!(
         "{}{}{}{}",
         fs::read_to_string(&config.file).unwrap(),
         report.render(&Term::plain(100)),
-        report.render_change(&Term::plain(100), &entry),
-        report.to_json(&entry)
+        report.render_change(&Term::plain(100), &report.hosts(), &entry, &registering),
+        report.to_json(&entry, &registering)
     );
     for secret in [github_token().as_str(), "hunter2", "abcdefgh12345678"] {
         assert!(!shown.contains(secret), "{secret} in\n{shown}");
     }
-    for part in ["github-personal-access-token", "Looked at", "\"interlock\"", "stdio", "the operator's key, new"] {
+    for part in ["github-personal-access-token", "Looked at", "\"interlock\"", "stdio", "the operator's key, new", "interlock agents add claude-desktop --owner ada@example.org"] {
         assert!(shown.contains(part), "{part} not in\n{shown}");
     }
     assert_eq!(report.hosts()[0], (Host::ClaudeDesktop, desktop.as_path()));
@@ -281,7 +283,7 @@ fn nothing_is_replaced_without_force_and_then_a_backup_stays() {
     let machine = Machine::new(Os::Linux);
     machine.put(Host::VsCode, 1, fixture("vscode_settings.json").as_bytes());
     let mut options = machine.options();
-    let first = init::run(&options, &machine.roots, &environment, NOW).unwrap();
+    let (first, _) = init::run(&options, &machine.roots, &environment, NOW).unwrap();
     let file = machine.roots.project.join("interlock.toml");
     fs::write(&file, "version = 1 # mine\n").unwrap();
 
@@ -293,7 +295,7 @@ fn nothing_is_replaced_without_force_and_then_a_backup_stays() {
 
     options.force = true;
     options.policy = Preset::Closed;
-    let second = init::run(&options, &machine.roots, &environment, NOW).unwrap();
+    let (second, _) = init::run(&options, &machine.roots, &environment, NOW).unwrap();
     assert_eq!(second.operator, first.operator);
     assert!(!second.operator_made);
     assert_eq!(second.written.backups.len(), 3);
@@ -327,7 +329,7 @@ fn a_named_file_must_be_readable() {
         assert!(!machine.roots.project.join("interlock.toml").exists());
     }
     fs::write(&file, fixture("cursor.json")).unwrap();
-    let report = init::run(&options, &machine.roots, &environment, NOW).unwrap();
+    let (report, _) = init::run(&options, &machine.roots, &environment, NOW).unwrap();
     assert_eq!(report.plan.servers.len(), 3);
     assert_eq!(From::from_option(Some("vscode")), From::Hosts(&[Host::VsCode]));
 }

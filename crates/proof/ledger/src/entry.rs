@@ -383,6 +383,8 @@ pub struct StartEvent {
     pub config: Digest,
     /// The mode.
     pub mode: Mode,
+    /// Key id of the operator whose signatures this run obeys; another one's needs another ledger.
+    pub operator: String,
     /// The policy in force; absent where none could be activated, and then every call is denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyRecord>,

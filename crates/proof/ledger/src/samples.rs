@@ -78,6 +78,7 @@ pub fn start() -> Entry {
         catalog: Some(Digest([3; 32])),
         config: Digest([4; 32]),
         mode: Mode::Enforcing,
+        operator: "0123456789abcdef".into(),
         policy: Some(policy(1)),
         recovered: 0,
     };

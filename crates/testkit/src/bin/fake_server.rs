@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::time::Duration;
 
 fn main() -> io::Result<()> {
@@ -103,7 +103,11 @@ fn call(id: &Value, params: &Value, effects: &str, definitions: Option<&str>) ->
         "nonsense" => send(&json!({ "jsonrpc": "2.0", "id": id, "outcome": {} })),
         "big" => {
             let bytes = arguments.get("bytes").and_then(Value::as_u64).unwrap_or(0);
-            answer(id, &text(&"x".repeat(usize::try_from(bytes).unwrap_or(0))))
+            let mut out = io::stdout().lock();
+            write!(out, "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"content\":[{{\"type\":\"text\",\"text\":\"")?;
+            io::copy(&mut io::repeat(b'x').take(bytes), &mut out)?;
+            writeln!(out, "\"}}]}}}}")?;
+            out.flush()
         }
         "mutate" => {
             if let Some(path) = definitions {

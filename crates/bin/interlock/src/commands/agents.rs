@@ -2,9 +2,12 @@
 
 use super::{Context, Done, Failed, client};
 use crate::cli::AgentsCommand;
+use interlock_bin::config::Config;
+use interlock_bin::init::{Entry, Host};
 use interlock_bin::term::{Tone, clean};
 use interlock_identity::BearerKey;
 use interlock_model::{AgentId, OwnerId, UnixMillis};
+use interlock_signature::Signer;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -15,18 +18,17 @@ pub(super) async fn run(context: &Context, command: AgentsCommand) -> Result<Don
             let agent: AgentId = agent.parse().map_err(Failed::usage)?;
             let owner: OwnerId = owner.parse().map_err(Failed::usage)?;
             let operator = context.operator(&config)?;
-            let mut secret = Zeroizing::new([0; 32]);
-            getrandom::fill(secret.as_mut()).map_err(|e| Failed::unanswered(format!("no randomness: {e}")))?;
-            let key = BearerKey::new(&secret);
-            let params =
-                json!({ "id": agent, "owner": owner, "key": key.digest(), "purpose": purpose, "roles": roles });
-            let added = client::order(context, &config, &operator, "agents.add", params).await?;
+            let new = NewAgent { id: &agent, owner: &owner, purpose: &purpose, roles: &roles };
+            let (added, key) = register(context, &config, &operator, &new).await?;
             let shown = json!({ "agent": added, "key": key.danger_reveal() });
             context.print(&shown, || {
                 format!(
                     "agent {agent} of {owner} may call now. Its key, shown this once:\n\n  {}\n\n\
-                     HTTP hosts send it as `Authorization: Bearer <key>`; stdio hosts get it as INTERLOCK_AGENT_KEY.",
-                    context.out.paint(Tone::Strong, key.danger_reveal())
+                     A host that starts its servers gets this among `mcpServers` (VS Code: `servers`), and nothing beside it:\n\n{}\n\n\
+                     One that speaks HTTP goes to http://{}/mcp and sends `Authorization: Bearer <key>`.",
+                    context.out.paint(Tone::Strong, key.danger_reveal()),
+                    host_entry(&config, &key),
+                    config.listen.mcp,
                 )
             });
             Ok(Done::Yes)
@@ -47,6 +49,38 @@ pub(super) async fn run(context: &Context, command: AgentsCommand) -> Result<Don
         AgentsCommand::Resume { agent } => change(context, "agents.resume", &agent).await,
         AgentsCommand::Retire { agent } => change(context, "agents.retire", &agent).await,
     }
+}
+
+/// What a host's configuration holds for this gateway, ready to be copied.
+fn host_entry(config: &Config, key: &BearerKey) -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| "interlock".into());
+    let entry = Entry { program: &program, config: &config.file, agent_key: Some(key.danger_reveal()) };
+    let entry = serde_json::to_string_pretty(&json!({ "interlock": entry.to_json(Host::File) })).unwrap_or_default();
+    // Without the braces: it goes among other members.
+    entry.strip_prefix("{\n").and_then(|e| e.strip_suffix("\n}")).unwrap_or(&entry).to_owned()
+}
+
+/// An agent to be.
+pub(super) struct NewAgent<'a> {
+    pub(super) id: &'a AgentId,
+    pub(super) owner: &'a OwnerId,
+    pub(super) purpose: &'a str,
+    pub(super) roles: &'a [String],
+}
+
+/// Makes a key and has the daemon register the agent with its digest. The key exists nowhere else.
+pub(super) async fn register(
+    context: &Context,
+    config: &Config,
+    operator: &dyn Signer,
+    new: &NewAgent<'_>,
+) -> Result<(Value, BearerKey), Failed> {
+    let mut secret = Zeroizing::new([0; 32]);
+    getrandom::fill(secret.as_mut()).map_err(|e| Failed::unanswered(format!("no randomness: {e}")))?;
+    let key = BearerKey::new(&secret);
+    let params = json!({ "id": new.id, "owner": new.owner, "key": key.digest(), "purpose": new.purpose, "roles": new.roles });
+    let added = client::order(context, config, operator, "agents.add", params).await?;
+    Ok((added, key))
 }
 
 async fn change(context: &Context, command: &str, agent: &str) -> Result<Done, Failed> {

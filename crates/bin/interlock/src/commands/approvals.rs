@@ -1,6 +1,6 @@
 //! `interlock approvals`: what waits for a human, and their signed answer.
 
-use super::{Context, Done, Failed, client};
+use super::{Context, Done, Failed, client, put};
 use crate::cli::ApprovalsCommand;
 use crate::daemon::now;
 use interlock_approval::{Approval, Settlement, State, Verdict};
@@ -39,7 +39,7 @@ async fn settle(context: &Context, config: &Config, id: &str, reason: String, ve
     if !context.json {
         // Whoever signs sees what they sign, whatever they saw before.
         let arguments = arguments(config, &approval)?;
-        println!("{}\n", render(context, &approval, arguments.as_deref()));
+        put(&format!("{}\n", render(context, &approval, arguments.as_deref()))).map_err(Failed::unanswered)?;
     }
     let operator = context.operator(config)?;
     let settlement =

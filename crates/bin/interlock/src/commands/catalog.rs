@@ -148,7 +148,9 @@ fn render_scan(context: &Context, found: &Candidates, approved: &Lock, failures:
         out.push_str(&term.paint(Tone::Bad, &format!("{server}: {}\n", clean(why))));
     }
     out.push_str(&format!(
-        "Nothing is approved yet by this. Review, then: {}\n",
+        "Nothing is approved yet by this. Review, then: {}\n\
+         What a proposal gets wrong, you say there: --destination SERVER=local for a server that never leaves this machine,\n\
+         --effects SERVER/TOOL=read and so on.\n",
         term.paint(Tone::Name, "interlock catalog approve SERVER...")
     ));
     out

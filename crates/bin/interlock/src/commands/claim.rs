@@ -27,7 +27,13 @@ pub(super) async fn run(context: &Context, command: ClaimCommand) -> Result<Done
             let config = context.config()?;
             let issued = issue(&config, session.as_deref(), all, &out)?;
             context.print(&json!({ "claims": issued }), || {
-                issued.iter().map(|c| format!("{}\n", c.get("record").and_then(Value::as_str).unwrap_or_default())).collect()
+                let file = |claim: &Value, name: &str| claim.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let key = out.join("claim.key");
+                let check = |claim: &Value| {
+                    let (record, transcript) = (file(claim, "record"), file(claim, "transcript"));
+                    format!("{record}\n  interlock-verify {record} --transcript {transcript} --key {}\n", key.display())
+                };
+                issued.iter().map(check).collect()
             });
             Ok(Done::Yes)
         }

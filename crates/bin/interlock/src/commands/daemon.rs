@@ -43,7 +43,8 @@ pub(super) async fn stop(context: &Context) -> Result<Done, Failed> {
     client.call("stop", json!({}), None).await?;
     let _progress = context.err.progress("waiting for calls to finish");
     for _ in 0..600 {
-        if matches!(AdminClient::connect(&socket).await, Err(AdminClientError::NoDaemon(_))) {
+        // The socket goes first; the ledger's last entry and checkpoint follow.
+        if !interlock_store::is_owned(&config.data_dir) {
             context.print(&json!({ "running": false }), || "stopped".to_owned());
             return Ok(Done::Yes);
         }

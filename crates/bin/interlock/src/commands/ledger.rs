@@ -1,6 +1,6 @@
 //! `interlock ledger`: reading what happened, and checking that it is what happened.
 
-use super::{Context, Done, Failed};
+use super::{Context, Done, Failed, put};
 use crate::cli::{LedgerCommand, SearchArgs};
 use interlock_bin::config::Config;
 use interlock_bin::term::{Tone, clean};
@@ -73,9 +73,10 @@ async fn tail(context: &Context, config: &Config, reader: &Reader, lines: u64, f
         for stored in &found {
             next = stored.index + 1;
             let line = if context.json { stored_json(stored).to_string() } else { one_line(context, stored) };
-            println!("{line}");
+            if let Err(e) = put(&line) {
+                return if e.kind() == std::io::ErrorKind::BrokenPipe { Ok(Done::Yes) } else { Err(Failed::unanswered(e)) };
+            }
         }
-        std::io::stdout().flush().map_err(Failed::unanswered)?;
         if found.is_empty() {
             if !follow {
                 return Ok(Done::Yes);
@@ -283,12 +284,14 @@ fn prove(context: &Context, reader: &Reader, what: &str, out: &Path) -> Result<D
     let bytes = reader.receipt(index)?.to_bytes();
     if out == Path::new("-") {
         std::io::stdout().write_all(&bytes).map_err(Failed::unanswered)?;
-        println!();
+        put("").map_err(Failed::unanswered)?;
         return Ok(Done::Yes);
     }
     std::fs::write(out, &bytes).map_err(|e| Failed::unanswered(format!("`{}`: {e}", out.display())))?;
-    context.print(&json!({ "receipt": out, "index": index }), || {
-        format!("receipt for entry {index} in {}; check it anywhere with `interlock-verify {}`", out.display(), out.display())
+    let key = reader.verifier_key().to_string();
+    context.print(&json!({ "receipt": out, "index": index, "key": key }), || {
+        let file = out.display();
+        format!("receipt for entry {index} in {file}; anyone who trusts this log's key checks it offline:\n  interlock-verify {file} --key '{key}'")
     });
     Ok(Done::Yes)
 }

@@ -18,6 +18,7 @@ use interlock_bin::operator::{self, OperatorKey, Source};
 use interlock_bin::term::Term;
 use serde::Serialize;
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// How a command ended.
@@ -99,13 +100,18 @@ impl Context {
 
     /// Prints `value` as JSON, or what `text` makes of it for people.
     pub(crate) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
-        } else {
-            let text = text();
-            println!("{}", text.trim_end_matches('\n'));
-        }
+        let text = if self.json { serde_json::to_string_pretty(value).unwrap_or_default() } else { text() };
+        // Whoever reads may stop reading (`| head`); what was done is done, and the exit code says it.
+        let _ = put(text.trim_end_matches('\n'));
     }
+}
+
+/// Writes a line to standard output; `println!` would panic where nobody reads.
+pub(crate) fn put(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(line.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
 }
 
 /// Does what the command line says.
@@ -118,7 +124,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Done, Failed> {
         err: Term::stderr(cli.json),
     };
     match cli.command {
-        Command::Init(args) => init::run(&context, &args),
+        Command::Init(args) => init::run(&context, &args).await,
         Command::Run(args) => daemon::run(&context, &args).await,
         Command::Stdio(args) => stdio::run(&context, args).await,
         Command::Demo(args) => crate::demo::run(&context, &args).await,

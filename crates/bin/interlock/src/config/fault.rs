@@ -6,6 +6,9 @@ use std::{fmt, ops::Range, path::PathBuf};
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// There is none.
+    #[error("there is no configuration `{}`; `interlock init` writes one, --config names another", .0.display())]
+    Missing(PathBuf),
     /// The file has no text.
     #[error("cannot read `{}`: {source}", file.display())]
     Unreadable {

@@ -112,8 +112,10 @@ impl Config {
     /// [`ConfigError`], which shows the place and says what to write instead.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        let text = read_text(&absolute, MAX_BYTES)
-            .map_err(|source| ConfigError::Unreadable { file: absolute.clone(), source })?;
+        let text = read_text(&absolute, MAX_BYTES).map_err(|source| match source {
+            TextError::Io(e) if e.kind() == std::io::ErrorKind::NotFound => ConfigError::Missing(absolute.clone()),
+            source => ConfigError::Unreadable { file: absolute.clone(), source },
+        })?;
         Self::parse(&text, &absolute)
     }
 

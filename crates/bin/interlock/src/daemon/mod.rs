@@ -10,8 +10,8 @@ mod servers;
 mod watch;
 
 pub(crate) use clock::now;
-pub(crate) use load::{Floors, bundle_files, catalog as load_catalog};
-pub(crate) use servers::{client_info, identity_of, install, spec_of};
+pub(crate) use load::{Floors, bundle_files, catalog as load_catalog, policy as load_policy};
+pub(crate) use servers::{client_info, identity_of, install, package_dir, spec_of};
 
 use clock::SystemClock;
 use interlock_bin::config::{Config, Secrets};
@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch as channel};
 
 /// The administration socket's name in the data directory.
@@ -75,6 +75,17 @@ pub(crate) enum DaemonError {
     /// The operator's key.
     #[error(transparent)]
     Operator(#[from] operator::OperatorError),
+    /// Someone put another key in the place of the operator's.
+    #[error(
+        "the operator's key `{found}` is not the one that this ledger was last started with, `{pinned}`; restore \
+         `keys/operator.pub` (and `operator.key`) from a backup, or begin a new data directory (`[data] dir`)"
+    )]
+    OtherOperator {
+        /// The key id that the newest start entry names.
+        pinned: String,
+        /// The one that is there now.
+        found: String,
+    },
     /// The secrets file.
     #[error(transparent)]
     Secrets(#[from] interlock_bin::config::SecretsError),
@@ -88,7 +99,7 @@ pub(crate) enum DaemonError {
     #[error(transparent)]
     Read(#[from] interlock_store::ReadError),
     /// The port.
-    #[error("cannot listen on {address} (`listen.mcp`): {source}")]
+    #[error("cannot listen on {address}: {source}; stop what listens there, or set `listen.mcp` to another port")]
     Listen {
         /// Where.
         address: std::net::SocketAddr,
@@ -114,9 +125,24 @@ pub(crate) fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join(SOCKET)
 }
 
+/// Most connections that wait to be accepted. The library's own 128 are full in an instant, and whoever
+/// comes then waits a second.
+const BACKLOG: u32 = 1024;
+
+fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A daemon that starts again takes the port although old connections linger in the system.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Runs the gateway until it is told to stop.
 pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonError> {
     let (store, recovery) = Store::open(StoreOptions::new(config.data_dir.clone(), now()))?;
+    let operator = operator::public_key(&config.data_dir)?;
+    same_operator(&config.data_dir, &operator)?;
     let log = Log::open(&config.data_dir, background).map_err(DaemonError::Log)?;
     if recovery.closed_unknown > 0 {
         log.line(&format!("closed {} calls of the last run as unknown", recovery.closed_unknown));
@@ -124,7 +150,6 @@ pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonEr
     for damage in &recovery.damage {
         log.line(&format!("damage: {damage}; see `interlock ledger verify`"));
     }
-    let operator = operator::public_key(&config.data_dir)?;
     let floors = floors(&config.data_dir)?;
     let secrets = Secrets::load(&config.secrets_file())?;
     let resolved = config.resolve(&secrets, &|name| std::env::var(name).ok())?;
@@ -144,11 +169,9 @@ pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonEr
     for why in &refused {
         log.line(&format!("not in force: {why}"));
     }
-    start_entries(&store, &config, &world, &floors, recovery.closed_unknown).await?;
+    start_entries(&store, &config, &operator, &world, &floors, recovery.closed_unknown).await?;
 
-    let listener = TcpListener::bind(config.listen.mcp)
-        .await
-        .map_err(|source| DaemonError::Listen { address: config.listen.mcp, source })?;
+    let listener = listen(config.listen.mcp).map_err(|source| DaemonError::Listen { address: config.listen.mcp, source })?;
     let socket = AdminSocket::bind(&socket_path(&config.data_dir))?;
 
     let (events, listings) = mpsc::channel(EVENTS);
@@ -411,7 +434,37 @@ pub(crate) fn floors(data_dir: &Path) -> Result<Floors, interlock_store::ReadErr
     Ok(floors)
 }
 
-async fn start_entries(store: &Store, config: &Config, world: &World, floors: &Floors, recovered: u64) -> Result<(), DaemonError> {
+/// The key id of the operator whose signatures this ledger's last run obeyed; `None` where there was none yet.
+pub(crate) fn pinned_operator(data_dir: &Path) -> Result<Option<String>, interlock_store::ReadError> {
+    let reader = match Reader::open(data_dir) {
+        Err(interlock_store::OpenError::NoLedger(_)) => return Ok(None),
+        other => other?,
+    };
+    let starts = Filter { kind: Some(EventKind::Start), ..Filter::default() };
+    Ok(reader.search(&starts, 1)?.into_iter().find_map(|stored| match stored.entry.event {
+        Event::Start(start) => Some(start.operator),
+        _ => None,
+    }))
+}
+
+/// Nothing is obeyed that is signed by another operator than the one this ledger knows (design 4.10): who can
+/// write to the data directory could else put a key of their own there, and sign with that.
+fn same_operator(data_dir: &Path, operator: &PublicKey) -> Result<(), DaemonError> {
+    let found = operator.id();
+    match pinned_operator(data_dir)? {
+        Some(pinned) if pinned != found => Err(DaemonError::OtherOperator { pinned, found }),
+        _ => Ok(()),
+    }
+}
+
+async fn start_entries(
+    store: &Store,
+    config: &Config,
+    operator: &PublicKey,
+    world: &World,
+    floors: &Floors,
+    recovered: u64,
+) -> Result<(), DaemonError> {
     let in_force = world.policy.as_ref().map(|_| world.policy_record.clone());
     let has_catalog = world.catalog.serial() > 0;
     let mut events = vec![Event::Start(StartEvent {
@@ -419,12 +472,12 @@ async fn start_entries(store: &Store, config: &Config, world: &World, floors: &F
         catalog: has_catalog.then(|| world.catalog.digest()),
         config: config.digest,
         mode: config.mode,
+        operator: operator.id(),
         policy: in_force.clone(),
         recovered,
     })];
-    let operator = operator::public_key(&config.data_dir)?;
     if has_catalog && floors.catalog != Some(world.catalog.digest()) {
-        events.push(Event::Catalog(activated(world, &operator)));
+        events.push(Event::Catalog(activated(world, operator)));
     }
     if let Some(policy) = in_force.filter(|p| floors.policy != Some(p.digest)) {
         events.push(Event::Policy(PolicyEvent { activated: true, policy, reason: String::new() }));
@@ -438,4 +491,38 @@ async fn start_entries(store: &Store, config: &Config, world: &World, floors: &F
 /// The digest of the running binary, for claims; zeros where it cannot be read.
 pub(crate) fn binary_digest() -> Digest {
     std::env::current_exe().and_then(std::fs::read).map_or(Digest([0; 32]), |bytes| Digest::of(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interlock_bin::config::FILE_NAME;
+
+    fn key(byte: u8) -> PublicKey {
+        PublicKey::from_bytes([byte; 32])
+    }
+
+    #[tokio::test]
+    async fn invariant_10_another_operators_key_is_not_obeyed() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::parse("version = 1\n", &dir.path().join(FILE_NAME)).unwrap();
+        let (first, other) = (key(1), key(2));
+        // No ledger yet: whoever is there first is the operator.
+        same_operator(&config.data_dir, &first).unwrap();
+        let (store, _) = Store::open(StoreOptions::new(config.data_dir.clone(), now())).unwrap();
+        same_operator(&config.data_dir, &first).unwrap();
+        let world = World::closed(Arc::new(Catalog::empty()), Arc::new(Registry::new([])), Arc::new(settings(&config)));
+        for _ in 0..2 {
+            start_entries(&store, &config, &first, &world, &Floors::default(), 0).await.unwrap();
+            same_operator(&config.data_dir, &first).unwrap();
+            let error = same_operator(&config.data_dir, &other).unwrap_err();
+            assert!(matches!(&error, DaemonError::OtherOperator { pinned, found } if *pinned == first.id() && *found == other.id()));
+            assert!(error.to_string().contains("restore `keys/operator.pub`"), "{error}");
+        }
+        // The newest start counts.
+        start_entries(&store, &config, &other, &world, &Floors::default(), 0).await.unwrap();
+        same_operator(&config.data_dir, &other).unwrap();
+        same_operator(&config.data_dir, &first).unwrap_err();
+        store.close().unwrap();
+    }
 }

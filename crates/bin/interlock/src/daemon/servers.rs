@@ -20,7 +20,7 @@ pub(crate) fn client_info() -> ClientInfo {
 }
 
 /// Where a package of this server is installed.
-fn package_dir(config: &Config, server: &ServerName) -> PathBuf {
+pub(crate) fn package_dir(config: &Config, server: &ServerName) -> PathBuf {
     config.data_dir.join("servers").join(server.as_str())
 }
 

@@ -159,7 +159,7 @@ fn identity(server: &Server, windows: bool) -> Option<Check> {
                 "`{}` names no version: the one that was installed first is locked, another machine gets another",
                 package.package
             ),
-            "write the version that `interlock catalog show` names: `package = \"...@1.2.3\"`",
+            "write the version that `interlock catalog scan` prints: `package = \"...@1.2.3\"`",
         )),
         Launch::Package(_) | Launch::Remote { .. } => None,
         Launch::Command { program, args } => {

@@ -2,7 +2,7 @@
 
 use super::{
     Check,
-    facts::{Facts, FileFacts, FileSystem},
+    facts::{Facts, FileFacts, FileSystem, Probe},
 };
 use crate::config::Config;
 
@@ -27,7 +27,8 @@ pub(super) fn checks(config: &Config, facts: &Facts) -> Vec<Check> {
     out.push(match facts.operator_key {
         Some(key) => {
             let id = facts.operator_id.as_deref().unwrap_or("of unknown id");
-            private("keys.operator", &format!("the sealed operator's key {id}"), key, 0o600)
+            another_operator(facts)
+                .unwrap_or_else(|| private("keys.operator", &format!("the sealed operator's key {id}"), key, 0o600))
         }
         None => Check::fail(
             "keys.operator",
@@ -40,6 +41,19 @@ pub(super) fn checks(config: &Config, facts: &Facts) -> Vec<Check> {
         None => Check::ok("data.secrets", "there is no secrets file"),
     });
     out
+}
+
+/// The gateway does not start then: somebody may have put a key of their own there.
+fn another_operator(facts: &Facts) -> Option<Check> {
+    let Probe::Found(ledger) = &facts.gateway.ledger else { return None };
+    let (pinned, found) = (ledger.operator.as_deref()?, facts.operator_id.as_deref()?);
+    (pinned != found).then(|| {
+        Check::fail(
+            "keys.operator",
+            format!("the operator's key {found} is not the one that the ledger was last started with, {pinned}"),
+            "restore `keys/operator.pub` and `keys/operator.key` from a backup, and find out who replaced them",
+        )
+    })
 }
 
 fn private(id: &str, what: &str, file: FileFacts, want: u32) -> Check {
@@ -77,10 +91,10 @@ fn same_user(facts: &Facts, data: FileFacts) -> Check {
         (Some(owner), Some(uid)) if owner == uid => Check::warn(
             "data.same-user",
             "the gateway runs as you do, and so do agents that you start with a shell. Such an agent can read secrets.toml and so \
-             use the servers' credentials without the gateway, stop it, delete the ledger, or put a key of its own in the place \
-             of operator.pub and sign with that. It cannot sign with the operator's key: that takes the passphrase, so another \
-             key's id is the trace it leaves. A ledger that was shortened or rewritten is recognised by anyone who kept an \
-             earlier checkpoint",
+             use the servers' credentials without the gateway, stop it, or delete the ledger. It cannot sign with the operator's \
+             key: that takes the passphrase. With a key of its own in the place of operator.pub, this ledger does not start \
+             again: only a new one would. A ledger that was replaced, shortened or rewritten is recognised by anyone who kept \
+             an earlier checkpoint",
             "give the gateway a user of its own, or run agents in a container without this directory; note the operator's key id \
              and keep checkpoints elsewhere (SECURITY.md)",
         ),

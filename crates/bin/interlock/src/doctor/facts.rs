@@ -148,8 +148,8 @@ pub struct Gateway {
     pub policy: Probe<PolicyFacts>,
     /// The ledger: opened, its newest entries verified.
     pub ledger: Probe<LedgerFacts>,
-    /// The daemon: what it says about itself in a few words.
-    pub daemon: Probe<String>,
+    /// The daemon.
+    pub daemon: Probe<DaemonFacts>,
     /// The servers.
     pub servers: BTreeMap<ServerName, ServerProbe>,
 }
@@ -175,14 +175,29 @@ pub struct PolicyFacts {
 }
 
 /// A ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerFacts {
     /// How many entries it has.
     pub entries: u64,
+    /// How many of them, the newest, were verified.
+    pub verified: u64,
+    /// The key id of the operator whom its last run obeyed.
+    pub operator: Option<String>,
     /// When the newest was written.
     pub newest: Option<UnixMillis>,
     /// What does not verify.
     pub damage: Vec<String>,
+}
+
+/// What a running daemon says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DaemonFacts {
+    /// In a few words: version, process, mode.
+    pub about: String,
+    /// What on disk it refused to take up, and why.
+    pub refused: Vec<String>,
+    /// Servers that it cannot use, each with the reason.
+    pub down: Vec<String>,
 }
 
 /// One server, tried.

@@ -2,7 +2,7 @@
 
 use super::{
     Check,
-    facts::{Facts, Port, Probe},
+    facts::{DaemonFacts, Facts, Port, Probe},
 };
 use crate::config::Config;
 use interlock_model::UnixMillis;
@@ -16,11 +16,14 @@ const SKEW_MS: u64 = 60_000;
 
 pub(super) fn checks(config: &Config, facts: &Facts) -> Vec<Check> {
     let gateway = &facts.gateway;
-    vec![
+    let mut out = vec![
         probed(
             "catalog.signed",
             &gateway.catalog,
-            |c| format!("serial {}, {} tools of {} servers", c.serial, c.tools.values().sum::<usize>(), c.tools.len()),
+            |c| {
+                let (tools, servers) = (c.tools.values().sum::<usize>(), c.tools.len());
+                format!("serial {}, {tools} tools of {servers} {}", c.serial, if servers == 1 { "server" } else { "servers" })
+            },
             "run `interlock catalog verify`; `interlock catalog scan` and `approve` make a new one",
         ),
         probed(
@@ -31,7 +34,43 @@ pub(super) fn checks(config: &Config, facts: &Facts) -> Vec<Check> {
         ),
         ledger(facts),
         daemon_and_port(config, facts),
-    ]
+    ];
+    out.extend(nothing_approved(config, facts));
+    if let Probe::Found(daemon) = &gateway.daemon {
+        out.extend(in_use(daemon));
+    }
+    out
+}
+
+fn nothing_approved(config: &Config, facts: &Facts) -> Option<Check> {
+    let Probe::Found(catalog) = &facts.gateway.catalog else { return None };
+    (catalog.tools.values().sum::<usize>() == 0 && !config.servers.is_empty()).then(|| {
+        Check::warn(
+            "catalog.tools",
+            "no tool is approved yet, so agents see none",
+            "run `interlock catalog scan`, read what it shows, then `interlock catalog approve SERVER`",
+        )
+    })
+}
+
+/// What is right on disk may yet not be what the daemon works with.
+fn in_use(daemon: &DaemonFacts) -> Vec<Check> {
+    let mut out = Vec::new();
+    if !daemon.refused.is_empty() {
+        out.push(Check::fail(
+            "daemon.refused",
+            format!("it goes on with what it had, since it refused: {}", daemon.refused.join("; ")),
+            "mend what it says; it takes the files up by itself once they are right",
+        ));
+    }
+    if !daemon.down.is_empty() {
+        out.push(Check::warn(
+            "daemon.servers",
+            format!("it cannot use {}", daemon.down.join("; ")),
+            "see what `doctor` says of these servers; the daemon goes on trying",
+        ));
+    }
+    out
 }
 
 fn probed<T>(id: &str, probe: &Probe<T>, say: impl FnOnce(&T) -> String, mend: &str) -> Check {
@@ -53,7 +92,13 @@ fn ledger(facts: &Facts) -> Check {
             "ledger.verifies",
             probe,
             |l| match l.newest {
-                Some(at) => format!("{} entries, the newest of {}", l.entries, at.to_rfc3339()),
+                Some(at) if l.verified < l.entries => format!(
+                    "{} entries, the newest of {}; the newest {} were verified, `interlock ledger verify` does all",
+                    l.entries,
+                    at.to_rfc3339(),
+                    l.verified
+                ),
+                Some(at) => format!("{} entries, all verified, the newest of {}", l.entries, at.to_rfc3339()),
                 None => "it is empty".to_owned(),
             },
             "run `interlock ledger verify`",
@@ -64,7 +109,7 @@ fn ledger(facts: &Facts) -> Check {
 fn daemon_and_port(config: &Config, facts: &Facts) -> Check {
     let address = config.listen.mcp;
     match (&facts.gateway.daemon, &facts.port) {
-        (Probe::Found(about), _) => Check::ok("daemon.answers", about.clone()),
+        (Probe::Found(daemon), _) => Check::ok("daemon.answers", daemon.about.clone()),
         (Probe::NotTried(why), Port::Taken) => {
             Check::skipped("daemon.answers", format!("{address} is taken; by whom was not asked: {why}"))
         }

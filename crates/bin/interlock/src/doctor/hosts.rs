@@ -19,7 +19,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     let mut out = Vec::new();
     let mut uses = 0;
     for file in &facts.hosts {
-        let id = format!("host.{}", slug(file.host));
+        let id = format!("host.{}", file.host.slug());
         let path = file.file.display();
         let servers = match read(file) {
             Ok(servers) => servers,
@@ -39,7 +39,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
             (_, false) => Check::warn(
                 id.clone(),
                 format!("{} starts these past Interlock: {} (`{path}`)", file.host.as_str(), direct.join(", ")),
-                "what goes past Interlock is neither decided nor recorded: run `interlock init --from FILE`, then leave only `interlock` there",
+                "what goes past Interlock is neither decided nor recorded: see that interlock.toml has these servers, then leave only `interlock` there",
             ),
             (false, true) => Check::ok(id.clone(), format!("{} uses Interlock alone (`{path}`)", file.host.as_str())),
             (true, true) => Check::ok(id.clone(), format!("`{path}` lists no servers")),
@@ -50,15 +50,11 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
         out.push(Check::warn(
             "host.none",
             "no host's configuration that was found uses Interlock",
-            "make the one change that `interlock init` prints, or run it with --apply",
+            "run `interlock agents add NAME --owner WHO` and put the entry that it prints into the host's configuration (a first `interlock init --apply` does both)",
         ));
     }
     out.extend(tool_counts(facts));
     out
-}
-
-fn slug(host: Host) -> String {
-    host.as_str().to_ascii_lowercase().replace(' ', "-")
 }
 
 type Servers = Vec<(String, ClientServer)>;
@@ -129,7 +125,7 @@ fn tool_counts(facts: &Facts) -> Vec<Check> {
     for (host, limit) in TOOL_LIMITS {
         if facts.hosts.iter().any(|f| f.host == *host) && tools > *limit {
             out.push(Check::warn(
-                format!("host.{}.tools", slug(*host)),
+                format!("host.{}.tools", host.slug()),
                 format!("{tools} tools are approved; {} was reported to pass on {limit} at most", host.as_str()),
                 "let policy show each agent only what it needs (action `list`), or use /mcp/NAME for one server",
             ));

@@ -13,8 +13,8 @@ mod report;
 mod servers;
 
 pub use facts::{
-    CatalogFacts, Facts, FileFacts, FileSystem, Found, Gateway, HostFile, LedgerFacts, Listed, Machine, PolicyFacts,
-    Port, Probe, References, ServerProbe,
+    CatalogFacts, DaemonFacts, Facts, FileFacts, FileSystem, Found, Gateway, HostFile, LedgerFacts, Listed, Machine,
+    PolicyFacts, Port, Probe, References, ServerProbe,
 };
 pub use gather::find_program;
 pub use report::Report;
@@ -84,7 +84,11 @@ pub fn examine(config: Result<&Config, &ConfigError>, facts: &Facts) -> Report {
             checks.extend(servers::checks(config, facts));
         }
         Err(e) => {
-            let mend = "correct it as it says, or write a new one with `interlock init`";
+            let mend = match e {
+                ConfigError::Missing(_) => "run `interlock init`, or name the one that you have with --config",
+                ConfigError::Unreadable { .. } => "see that this user may read it, and that it is text in UTF-8",
+                ConfigError::Fault(_) => "correct it as it says, or write a new one with `interlock init --force`",
+            };
             checks.push(Check::fail("config.parses", e.to_string(), mend));
         }
     }

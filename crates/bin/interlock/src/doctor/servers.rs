@@ -68,7 +68,7 @@ fn identity(server: &Server, probe: &ServerProbe) -> Check {
             id,
             "it is not what was approved: its files or its address changed, and it is not started",
             format!(
-                "look at `interlock catalog diff {0}`; if the change is wanted, `interlock catalog approve {0}`",
+                "if the change is wanted, `interlock catalog scan {0}`, look at what it shows, and `interlock catalog approve {0}`",
                 server.name
             ),
         ),
@@ -87,7 +87,10 @@ fn listed(server: &Server, probe: &ServerProbe) -> Check {
                 list.quarantined.len(),
                 list.quarantined.join(", ")
             ),
-            format!("look at `interlock catalog diff {0}`, then `interlock catalog approve {0}`", server.name),
+            format!(
+                "look at `interlock catalog diff {0}`; if the change is wanted, `interlock catalog scan {0}` and `approve {0}`",
+                server.name
+            ),
         ),
         Probe::Found(list) if list.unapproved > 0 => Check::warn(
             id,

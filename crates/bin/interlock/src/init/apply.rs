@@ -17,8 +17,11 @@ use std::{
 ///
 /// # Errors
 ///
-/// A sentence for people: the file is in another encoding, is not JSON or lists no servers.
+/// A sentence for people: the file is in another encoding, is not JSON or lists no servers, or there is no key.
 pub fn changed(bytes: &[u8], host: Host, entry: &Entry<'_>) -> Result<Vec<u8>, String> {
+    if entry.agent_key.is_none() {
+        return Err("there is no key to put there".to_owned());
+    }
     let mark = bytes.starts_with(b"\xef\xbb\xbf");
     let body = if mark { bytes.get(3..).unwrap_or_default() } else { bytes };
     let text = std::str::from_utf8(body).map_err(|_| "it is not UTF-8: make the change by hand".to_owned())?;
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn marks_and_line_ends_stay_and_other_files_are_refused() {
-        let entry = Entry { program: Path::new("i"), config: Path::new("c"), agent_key: None };
+        let entry = Entry { program: Path::new("i"), config: Path::new("c"), agent_key: Some("ilk_0") };
         let crlf = b"\xef\xbb\xbf{\r\n\t\"servers\": {}\r\n}\r\n";
         let out = changed(crlf, Host::VsCode, &entry).unwrap();
         assert!(out.starts_with(b"\xef\xbb\xbf{\r\n\t\"servers\": {\r\n\t"));
@@ -110,6 +113,8 @@ mod tests {
         for bytes in [&b"{}"[..], b"{\"mcpServers\": [", b"\xff\xfe{\x00"] {
             assert!(changed(bytes, Host::File, &entry).is_err());
         }
+        let without = Entry { agent_key: None, ..entry };
+        assert!(changed(crlf, Host::VsCode, &without).unwrap_err().contains("no key"), "words are no key");
     }
 
     #[test]
@@ -118,7 +123,7 @@ mod tests {
         let file = dir.path().join("mcp.json");
         let before = "{\"mcpServers\": {\"a\": {\"command\": \"x\"}}}";
         fs::write(&file, before).unwrap();
-        let entry = Entry { program: Path::new("i"), config: Path::new("c"), agent_key: None };
+        let entry = Entry { program: Path::new("i"), config: Path::new("c"), agent_key: Some("ilk_0") };
         let backup = apply(&file, Host::Cursor, &entry, UnixMillis(1_795_167_938_120)).unwrap();
         assert_eq!(backup.file_name().unwrap(), "mcp.json.20261120T094538Z.bak");
         assert_eq!(fs::read_to_string(&backup).unwrap(), before);

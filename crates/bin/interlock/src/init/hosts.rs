@@ -1,6 +1,7 @@
 //! The hosts whose configurations are looked for, where each keeps them, and what to write there instead.
 
 use super::jsonc::Node;
+use interlock_model::OwnerId;
 use std::path::{Path, PathBuf};
 
 /// A program that runs agents and starts MCP servers for them.
@@ -74,6 +75,18 @@ impl Host {
             Self::Cursor => "Cursor",
             Self::VsCode => "VS Code",
             Self::File => "file",
+        }
+    }
+
+    /// As a part of ids: its checks in `doctor`, the agent that stands for it.
+    #[must_use]
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::ClaudeDesktop => "claude-desktop",
+            Self::ClaudeCode => "claude-code",
+            Self::Cursor => "cursor",
+            Self::VsCode => "vs-code",
+            Self::File => "mcp-host",
         }
     }
 
@@ -162,8 +175,25 @@ pub struct Entry<'a> {
     pub program: &'a Path,
     /// The configuration, with its whole path.
     pub config: &'a Path,
-    /// The agent's key; `None` leaves words to replace.
+    /// The agent's key; `None` leaves words to replace, for people to read and never for a host's file.
     pub agent_key: Option<&'a str>,
+}
+
+/// How a person registers the agent that stands for a host.
+#[derive(Clone, Debug)]
+pub struct Registering<'a> {
+    /// What to type for this program with this configuration: `interlock`, `interlock --config /p/interlock.toml`.
+    pub command: &'a str,
+    /// The accountable human.
+    pub owner: &'a OwnerId,
+}
+
+impl Registering<'_> {
+    /// The command that prints the key of the agent for `host`.
+    #[must_use]
+    pub fn line(&self, host: Host) -> String {
+        format!("{} agents add {} --owner {}", self.command, host.slug(), self.owner)
+    }
 }
 
 impl Entry<'_> {

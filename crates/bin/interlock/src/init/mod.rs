@@ -18,7 +18,7 @@ mod write;
 pub use apply::{apply, changed};
 pub use client::ClientServer;
 pub use convert::Moved;
-pub use hosts::{Entry, Host, Os, Roots};
+pub use hosts::{Entry, Host, Os, Registering, Roots};
 pub use names::{secret_name, server_name};
 pub use plan::{From, Plan, Planned, Skipped, Source};
 pub use report::Report;
@@ -103,7 +103,8 @@ pub fn servers_in(root: &jsonc::Node) -> Vec<(String, ClientServer)> {
     all.filter_map(|(name, node)| Some((name.clone(), ClientServer::read(node)?))).collect()
 }
 
-/// Finds, converts and writes. The operator's key is made if there is none, else opened: it signs what is written.
+/// Finds, converts and writes. The operator's key is made if there is none, else opened: it signs what is written,
+/// and comes back for whatever else needs it, so that nobody is asked twice.
 ///
 /// # Errors
 ///
@@ -113,7 +114,7 @@ pub fn run(
     roots: &Roots,
     environment: &dyn Fn(&str) -> Option<String>,
     now: UnixMillis,
-) -> Result<Report, InitError> {
+) -> Result<(Report, OperatorKey), InitError> {
     let there = existing(&options.dir);
     if !there.is_empty() && !options.force {
         return Err(InitError::Exists(there));
@@ -126,7 +127,8 @@ pub fn run(
     }
     let (key, made) = operator_key(&data_dir, &options.passphrase)?;
     let written = write(&plan, &options.dir, options.policy, &key, options.force, now)?;
-    Ok(Report { plan, written, operator: key.public_key(), operator_made: made, policy: options.policy })
+    let report = Report { plan, written, operator: key.public_key(), operator_made: made, policy: options.policy };
+    Ok((report, key))
 }
 
 fn operator_key(data_dir: &Path, source: &operator::Source) -> Result<(OperatorKey, bool), OperatorError> {

@@ -1,7 +1,7 @@
 //! What `init` says it did: for people, and as JSON.
 
 use super::{
-    hosts::{Entry, Host, servers_path},
+    hosts::{Entry, Host, Registering, servers_path},
     plan::{Plan, Planned},
     write::Written,
 };
@@ -121,16 +121,23 @@ impl Report {
         }
     }
 
-    /// The one change per host, for people to make.
+    /// The one change for each of `hosts` (or for one that was not found), for people to make.
     #[must_use]
-    pub fn render_change(&self, term: &Term, entry: &Entry<'_>) -> String {
+    pub fn render_change(
+        &self,
+        term: &Term,
+        hosts: &[(Host, &Path)],
+        entry: &Entry<'_>,
+        registering: &Registering<'_>,
+    ) -> String {
         let mut out = format!("\n{}\n", term.paint(Tone::Strong, "The one change that makes a host use Interlock"));
-        let hosts = self.hosts();
-        let hosts =
-            if hosts.is_empty() { vec![(Host::File, Path::new("the host's MCP configuration"))] } else { hosts };
-        for (host, file) in hosts {
+        let other = [(Host::File, Path::new("the host's MCP configuration"))];
+        let hosts = if hosts.is_empty() { &other } else { hosts };
+        for &(host, file) in hosts {
             let member = servers_path(host, file).join(".");
-            let _ = writeln!(out, "  in {}, instead of what `{member}` holds:", file.display());
+            let command = term.paint(Tone::Name, &registering.line(host));
+            let _ = writeln!(out, "  register an agent for it, which prints its key:\n    {command}");
+            let _ = writeln!(out, "  then put this, with that key, instead of what `{member}` holds in {}:", file.display());
             for line in entry.snippet(host, file).lines() {
                 let _ = writeln!(out, "    {line}");
             }
@@ -148,7 +155,7 @@ impl Report {
 
     /// For programs.
     #[must_use]
-    pub fn to_json(&self, entry: &Entry<'_>) -> serde_json::Value {
+    pub fn to_json(&self, entry: &Entry<'_>, registering: &Registering<'_>) -> serde_json::Value {
         let servers: Vec<_> = self
             .plan
             .servers
@@ -190,7 +197,15 @@ impl Report {
         let changes: Vec<_> = self
             .hosts()
             .into_iter()
-            .map(|(host, file)| serde_json::json!({ "host": host.as_str(), "file": file, "member": servers_path(host, file), "value": { "interlock": entry.to_json(host) } }))
+            .map(|(host, file)| {
+                serde_json::json!({
+                    "host": host.as_str(),
+                    "file": file,
+                    "register": registering.line(host),
+                    "member": servers_path(host, file),
+                    "value": { "interlock": entry.to_json(host) },
+                })
+            })
             .collect();
         serde_json::json!({
             "sources": sources,

@@ -2,6 +2,7 @@
 
 use super::load::{Held, Load};
 use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::convert::Infallible;
@@ -25,20 +26,47 @@ pub(super) enum BodyFault {
 /// Reads a whole body of at most `limit` bytes. What it holds counts against the room of `load` until
 /// the second value is dropped.
 pub(super) async fn read(
-    body: Incoming,
+    headers: &HeaderMap,
+    mut body: Incoming,
     limit: usize,
     within: Duration,
     load: &Arc<Load>,
 ) -> Result<(Bytes, Held), BodyFault> {
     if body.size_hint().lower() > limit as u64 {
+        discard(headers, body);
         return Err(BodyFault::TooLarge);
     }
-    tokio::time::timeout(within, collect(body, limit, load)).await.unwrap_or(Err(BodyFault::TooSlow))
+    let read = tokio::time::timeout(within, collect(&mut body, limit, load)).await.unwrap_or(Err(BodyFault::TooSlow));
+    if matches!(read, Err(BodyFault::TooLarge | BodyFault::NoRoom)) {
+        discard(headers, body);
+    }
+    read
 }
 
-async fn collect(mut body: Incoming, limit: usize, load: &Arc<Load>) -> Result<(Bytes, Held), BodyFault> {
+/// Most bytes of a refused body that are still taken off the connection, and for how long.
+const LINGER_BYTES: usize = 16 << 20;
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Throws a body away while its refusal is sent. Closing on a client that is still sending would reset the
+/// connection, and it would never see why. Whoever waits for `100 Continue` sends nothing and is not asked to.
+pub(super) fn discard(headers: &HeaderMap, mut body: Incoming) {
+    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
+        return;
+    }
+    tokio::spawn(tokio::time::timeout(LINGER, async move {
+        let mut left = LINGER_BYTES;
+        while let Ok(Some(some)) = chunk(&mut body).await {
+            match left.checked_sub(some.len()) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    }));
+}
+
+async fn collect(body: &mut Incoming, limit: usize, load: &Arc<Load>) -> Result<(Bytes, Held), BodyFault> {
     let mut held = load.hold();
-    let Some(first) = chunk(&mut body).await? else { return Ok((Bytes::new(), held)) };
+    let Some(first) = chunk(body).await? else { return Ok((Bytes::new(), held)) };
     held.grow(first.len()).ok_or(BodyFault::NoRoom)?;
     if first.len() > limit {
         return Err(BodyFault::TooLarge);
@@ -50,7 +78,7 @@ async fn collect(mut body: Incoming, limit: usize, load: &Arc<Load>) -> Result<(
     // What the sender announces is not reserved: only what arrives counts.
     let mut whole = BytesMut::with_capacity((first.len() * 2).max(4096));
     whole.extend_from_slice(&first);
-    while let Some(next) = chunk(&mut body).await? {
+    while let Some(next) = chunk(body).await? {
         held.grow(next.len()).ok_or(BodyFault::NoRoom)?;
         if whole.len() + next.len() > limit {
             return Err(BodyFault::TooLarge);

@@ -96,11 +96,13 @@ impl<G: Governed> Front<G> {
         body: Incoming,
         busy: Busy,
     ) -> Result<Response<Answer>, Refusal> {
-        self.check_origin(&head)?;
-        let principal = self.identify(&head.headers)?;
-        if !self.governed.has_endpoint(&endpoint) {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, era::no_such_endpoint()));
-        }
+        let principal = match self.admit(&head, &endpoint) {
+            Ok(principal) => principal,
+            Err(refusal) => {
+                body::discard(&head.headers, body);
+                return Err(refusal);
+            }
+        };
         let mut asked = Asked { head, endpoint, principal, received_us: 0 };
         match asked.head.method {
             Method::POST => {
@@ -112,6 +114,16 @@ impl<G: Governed> Front<G> {
             Method::DELETE => self.end(&asked),
             _ => Err(not_allowed()),
         }
+    }
+
+    /// Everything that is checked before the body is looked at.
+    fn admit(&self, head: &Parts, endpoint: &Endpoint) -> Result<Principal, Refusal> {
+        self.check_origin(head)?;
+        let principal = self.identify(&head.headers)?;
+        if !self.governed.has_endpoint(endpoint) {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, era::no_such_endpoint()));
+        }
+        Ok(principal)
     }
 
     fn identify(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
@@ -137,13 +149,14 @@ impl<G: Governed> Front<G> {
     async fn read(&self, headers: &HeaderMap, body: Incoming) -> Result<(Bytes, Held), Refusal> {
         // A page can post text/plain or a form anywhere without being asked; application/json it cannot.
         if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+            body::discard(headers, body);
             return Err(Refusal::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 RpcError::new(RpcError::INVALID_REQUEST, Code::Malformed, "the Content-Type is not application/json"),
             ));
         }
         let options = &self.options;
-        body::read(body, options.message_bytes, options.body_timeout, &self.load).await.map_err(|fault| match fault {
+        body::read(headers, body, options.message_bytes, options.body_timeout, &self.load).await.map_err(|fault| match fault {
             BodyFault::TooLarge => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, era::too_large(options.message_bytes)),
             BodyFault::NoRoom => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, era::overloaded()),
             BodyFault::TooSlow => Refusal::new(

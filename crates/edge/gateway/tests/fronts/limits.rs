@@ -102,6 +102,31 @@ async fn bodies_are_bounded() {
 }
 
 #[tokio::test]
+async fn who_is_still_sending_sees_the_refusal() {
+    let gateway = Gateway::start(HttpOptions { message_bytes: 100_000, ..HttpOptions::default() }).await;
+    for (headers, status) in [("", 413), ("Host: evil.example\r\n", 403), ("Authorization: Bearer nobodys\r\n", 401)] {
+        let host = if headers.starts_with("Host") { "" } else { "Host: localhost\r\n" };
+        let length = 8 << 20;
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\n{host}{headers}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let mut connection = Connection::open(gateway.at).await;
+        connection.send(head.as_bytes()).await;
+        // The refusal is out long before this is.
+        for _ in 0..length / 65_536 {
+            connection.send(&[b' '; 65_536]).await;
+        }
+        assert_eq!(connection.answer().await.map(|a| a.status), Some(status));
+    }
+    // Nobody who asked first is made to send it.
+    let mut polite = Connection::open(gateway.at).await;
+    polite
+        .send(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 100001\r\n\r\n")
+        .await;
+    assert_eq!(polite.answer().await.map(|a| a.status), Some(413));
+}
+
+#[tokio::test]
 async fn all_bodies_together_are_bounded() {
     let gateway = Gateway::start(HttpOptions { buffered_bytes: 50_000, ..HttpOptions::default() }).await;
     let mut slow = Connection::open(gateway.at).await;

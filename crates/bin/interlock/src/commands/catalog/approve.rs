@@ -33,6 +33,7 @@ pub(super) async fn run(context: &Context, config: &Config, args: &ApproveArgs) 
     let operator = context.operator(config)?;
     let by: OwnerId = operator.public_key().id().parse().map_err(Failed::unanswered)?;
     let (mut approved, mut refused) = (Vec::new(), Vec::new());
+    let mut concerned = 0;
     for candidate in &wanted {
         let name = format!("{}/{}", candidate.server, candidate.definition.name());
         let facts = overrides.facts(&name, candidate);
@@ -46,6 +47,7 @@ pub(super) async fn run(context: &Context, config: &Config, args: &ApproveArgs) 
             continue;
         }
         let open = concerns(&candidate.server, &candidate.identity, &candidate.definition, &lock);
+        concerned += open.len();
         let accepted: Vec<String> = open.iter().map(interlock_catalog::Concern::id).filter(|id| args.accept.contains(id)).collect();
         used.extend(args.accept.iter().filter(|id| accepted.contains(id)));
         if !args.yes && !ask(context, &name, candidate, &facts)? {
@@ -77,6 +79,9 @@ pub(super) async fn run(context: &Context, config: &Config, args: &ApproveArgs) 
         }
         for (name, why) in &refused {
             out.push_str(&format!("{}  {name}: {}\n", context.out.paint(Tone::Bad, "not approved"), clean(why)));
+        }
+        if used.len() < concerned {
+            out.push_str("A concern that you have looked into you accept with --accept and its id.\n");
         }
         if approved.is_empty() && refused.is_empty() {
             out.push_str("nothing to approve: all of it is approved as it is");
