@@ -27,7 +27,7 @@ fn main() {
         "batch", "entries/s", "CPU", "caller", "writer", "publisher", "floor: /s", "CPU", "ratio"
     );
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for batch in [1_usize, 16, 32, 128, 512] {
+    for batch in [1_usize, 16, 32, 64, 128, 512] {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(StoreOptions::new(dir.path().join("data"), support::NOW)).unwrap();
         let row = runtime.block_on(run(&store, batch, duration));

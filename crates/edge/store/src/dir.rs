@@ -125,19 +125,44 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
 /// Puts `bytes` at `path` so that after a crash there is either the file as it was or the whole new one:
 /// a temporary file beside it, synced, renamed over it, and the directory synced.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    };
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(".new");
-    let temporary = parent.join(hidden);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&temporary, path)?;
-    sync_dir(parent)
+    let file = StagedFile::write(path.to_owned(), bytes)?;
+    file.sync()?;
+    let path = file.name()?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// A file that is written and not yet called what it shall be: it lies under a temporary name beside it.
+pub(crate) struct StagedFile {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl StagedFile {
+    /// Writes `bytes`, which are not durable before [`StagedFile::sync`].
+    pub(crate) fn write(path: PathBuf, bytes: &[u8]) -> io::Result<Self> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        };
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(".new");
+        let temporary = parent.join(hidden);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        Ok(Self { file, temporary, path })
+    }
+
+    /// Makes the contents durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Gives the file its name, which is durable once its directory is synced. What had it before is gone.
+    pub(crate) fn name(self) -> io::Result<PathBuf> {
+        fs::rename(&self.temporary, &self.path)?;
+        Ok(self.path)
+    }
 }
 
 /// Makes names in a directory durable.

@@ -8,8 +8,10 @@ pub(crate) enum Write {
     Statement,
     /// A group's commit.
     Commit,
-    /// A tile file.
+    /// The contents of a tile file.
     Tile,
+    /// The name of a tile file.
+    TileName,
     /// The checkpoint file.
     CheckpointFile,
     /// Copying the WAL into the database.

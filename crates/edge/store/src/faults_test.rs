@@ -81,7 +81,7 @@ async fn a_commit_that_is_not_confirmed_closes_the_store() {
 
 #[tokio::test]
 async fn failed_publications_are_made_up_for() {
-    for write in [Write::Tile, Write::CheckpointFile] {
+    for write in [Write::Tile, Write::TileName, Write::CheckpointFile] {
         for kept in [false, true] {
             let temporary = tempfile::tempdir().unwrap();
             let (dir, after) = (temporary.path().join("data"), temporary.path().join("after"));
@@ -115,6 +115,7 @@ async fn a_publication_that_fails_while_running_is_tried_again() {
     let mut quick = options(&dir);
     quick.publish_every = std::time::Duration::from_millis(5);
     faults.fail(Write::Tile, false);
+    faults.fail(Write::TileName, true);
     faults.fail(Write::CheckpointFile, true);
     let (store, _) = Store::open_with(quick, faults.clone()).unwrap();
     store.append(start()).await.unwrap();

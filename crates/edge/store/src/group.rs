@@ -309,6 +309,7 @@ impl Inserts<'_> {
             owner: row.owner.clone(),
             key,
             labels: arc_swap::ArcSwap::from_pointee(row.labels.clone()),
+            calls: std::sync::atomic::AtomicU64::new(0),
         });
         self.staged.opened.insert(row.id, Arc::clone(&session));
         self.staged.steps.push(Step::Session(Arc::clone(&session)));

@@ -7,7 +7,7 @@
 //!
 //! A file that is there and is not what the rows say is damage: it is reported, and left as it is.
 
-use crate::dir::{DataDir, make_private_dir, replace_file};
+use crate::dir::{DataDir, StagedFile, make_private_dir, replace_file, sync_dir};
 use crate::error::OpenError;
 use crate::fault::{Faults, Write};
 use crate::rows::{CheckpointRow, int, uint};
@@ -16,13 +16,15 @@ use interlock_ledger::note::VerifierKey;
 use interlock_ledger::tile::{TileFile, TileHashes, TileKind, TilePath, TileWriter, WIDTH, parse_hashes};
 use interlock_ledger::tree::{Frontier, HashSource as _, root_of};
 use rusqlite::Connection;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// Full tiles whose hash is compared with the level above at every open; the rest is `verify`'s.
 const COMPARED_AT_OPEN: u64 = 256;
+/// Most tiles that are open at once, to be synced and named together.
+const WRITTEN_TOGETHER: usize = 64;
 
 /// The files, as a directory.
 #[derive(Clone, Debug)]
@@ -50,8 +52,8 @@ impl LogFiles {
         self.0.join(path.to_string()).is_file()
     }
 
-    /// Writes a tile that is not there yet.
-    fn put(&self, file: &TileFile) -> io::Result<Put> {
+    /// Writes a tile that is not there yet beside its name, not yet synced.
+    fn stage(&self, file: &TileFile) -> io::Result<Put> {
         if let Some(found) = self.tile(&file.path)? {
             return Ok(if found == file.bytes { Put::Same } else { Put::Other });
         }
@@ -59,19 +61,14 @@ impl LogFiles {
         if let Some(parent) = path.parent() {
             make_private_dir(parent)?;
         }
-        replace_file(&path, &file.bytes)?;
-        if file.path.is_full() {
-            // What was partial is now in the full tile; leaving it there does no harm.
-            let _ = fs::remove_dir_all(path.with_added_extension("p"));
-        }
-        Ok(Put::Written)
+        StagedFile::write(path, &file.bytes).map(Put::Staged)
     }
 }
 
 /// What became of a tile that was to be written.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Put {
-    Written,
+    /// It was not there, and has no name yet.
+    Staged(StagedFile),
     /// It was there.
     Same,
     /// Another stands in its place, and stays.
@@ -340,10 +337,25 @@ impl Publisher {
     /// Writes `files`, after those that an earlier turn could not write.
     fn write(&mut self, files: Vec<TileFile>) -> Result<(), PublishError> {
         self.pending.extend(files.into_iter().filter(|f| f.path.kind() != TileKind::Entries || f.path.is_full()));
-        while let Some(file) = self.pending.front() {
-            let full_disk = || io::Error::from(ErrorKind::StorageFull);
-            match self.faults.around(Write::Tile, || self.files.put(file), full_disk)? {
-                Put::Written => self.written += 1,
+        while !self.pending.is_empty() {
+            let batch = self.pending.len().min(WRITTEN_TOGETHER);
+            self.write_together(batch)?;
+            self.pending.drain(..batch);
+        }
+        Ok(())
+    }
+
+    /// Writes the first `batch` of what is pending: all contents, each synced, then all names, then every
+    /// directory synced once. A name is given only to what is durable, so no crash leaves half a tile under it.
+    fn write_together(&mut self, batch: usize) -> Result<(), PublishError> {
+        let full_disk = || io::Error::from(ErrorKind::StorageFull);
+        let mut staged = Vec::with_capacity(batch);
+        let mut directories = BTreeSet::new();
+        for file in self.pending.iter().take(batch) {
+            // Of a tile that is there, too: whoever gave it its name may not have come to sync the directory.
+            directories.extend(self.files.root().join(file.path.to_string()).parent().map(Path::to_path_buf));
+            match self.faults.around(Write::Tile, || self.files.stage(file), full_disk)? {
+                Put::Staged(new) => staged.push((new, file.path.is_full())),
                 Put::Same => {}
                 Put::Other => {
                     let what = format!("log/{}: not what the entries hash to", file.path);
@@ -352,7 +364,22 @@ impl Publisher {
                     }
                 }
             }
-            self.pending.pop_front();
+        }
+        for (new, _) in &staged {
+            new.sync()?;
+        }
+        let mut complete = Vec::new();
+        for (new, full) in staged {
+            let path = self.faults.around(Write::TileName, || new.name(), full_disk)?;
+            self.written += 1;
+            complete.extend(full.then_some(path));
+        }
+        for directory in &directories {
+            sync_dir(directory)?;
+        }
+        for path in complete {
+            // What was partial is now in the full tile; leaving it there does no harm.
+            let _ = fs::remove_dir_all(path.with_added_extension("p"));
         }
         Ok(())
     }

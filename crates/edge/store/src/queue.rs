@@ -98,14 +98,7 @@ impl<T: Waiting> Queue<T> {
     pub(crate) fn drain(&self, group: &mut Vec<T>, max: usize, max_bytes: usize) -> bool {
         let _ = self.writer.set(thread::current());
         loop {
-            let mut bytes = 0;
-            while group.len() < max
-                && bytes < max_bytes
-                && let Some(item) = self.items.pop()
-            {
-                bytes += item.bytes();
-                group.push(item);
-            }
+            self.take(group, max, max_bytes);
             if !group.is_empty() {
                 return true;
             }
@@ -120,6 +113,18 @@ impl<T: Waiting> Queue<T> {
                 return false;
             }
             thread::park();
+        }
+    }
+
+    /// Fills `group` up with what waits now, to `max` items and about `max_bytes` in all.
+    pub(crate) fn take(&self, group: &mut Vec<T>, max: usize, max_bytes: usize) {
+        let mut bytes: usize = group.iter().map(Waiting::bytes).sum();
+        while group.len() < max
+            && bytes < max_bytes
+            && let Some(item) = self.items.pop()
+        {
+            bytes += item.bytes();
+            group.push(item);
         }
     }
 
@@ -175,6 +180,14 @@ mod tests {
         assert!(queue.drain(&mut group, 2, 1000));
         assert_eq!(group.len(), 2);
         assert!(matches!(queue.admits(0), Err(AppendError::Backlog)));
+        queue.take(&mut group, 2, 1000);
+        assert_eq!(group.len(), 2, "it is full");
+        queue.take(&mut group, 3, 90);
+        assert_eq!(group.len(), 2, "it has its bytes");
+        queue.take(&mut group, 3, 1000);
+        assert_eq!(group.len(), 3);
+        queue.take(&mut group, 4, 1000);
+        assert_eq!(group.len(), 3, "nothing waits, and it does not wait for it");
         queue.leave(2, 90);
         assert!(queue.admits(90).is_ok());
         assert!(matches!(queue.admits(91), Err(AppendError::Backlog)));

@@ -8,12 +8,18 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::thread::{self, JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most appends in one transaction: more save nothing and make everyone wait.
 const GROUP_MAX: usize = 1024;
 /// And about this many bytes.
 const GROUP_MAX_BYTES: usize = 8 << 20;
+/// The part of a commit's time that a group waits for more to come: one in so many.
+const WAIT_SHARE: u32 = 8;
+/// No thread sleeps shorter than this: asked to, it sleeps longer.
+const WAIT_MIN: Duration = Duration::from_micros(50);
+/// However slow the disk is.
+const WAIT_MAX: Duration = Duration::from_micros(250);
 /// Bytes of WAL from which the publisher copies it into the database.
 const WAL_COPY_BYTES: u64 = 4 << 20;
 
@@ -58,9 +64,20 @@ pub(crate) fn start_writer(
         // However this thread ends, nobody waits for it for ever.
         let ending = Ending(Arc::clone(&queue));
         let mut group = Vec::with_capacity(GROUP_MAX);
+        let mut last = LastGroup::default();
         while queue.drain(&mut group, GROUP_MAX, GROUP_MAX_BYTES) {
+            if group.len() < last.items {
+                match last.wait() {
+                    Some(wait) => thread::sleep(wait),
+                    // Where cores are busy, callers that are ready come first; where one is free, this is nothing.
+                    None => thread::yield_now(),
+                }
+                queue.take(&mut group, GROUP_MAX, GROUP_MAX_BYTES);
+            }
+            let began = Instant::now();
             let (items, bytes) = (group.len(), group.iter().map(Command::bytes).sum());
             let done = core.commit(&mut group);
+            last = LastGroup { items, took: began.elapsed() };
             queue.leave(items, bytes);
             news.committed(core.frontier.size());
             if let Err(broken) = done {
@@ -71,6 +88,23 @@ pub(crate) fn start_writer(
         drop(ending);
         core
     })
+}
+
+/// What the last commit tells of the next one. Callers who were answered together come back together, a
+/// few at a time: a group that takes the first of them alone makes the others wait for two syncs.
+#[derive(Default)]
+struct LastGroup {
+    items: usize,
+    took: Duration,
+}
+
+impl LastGroup {
+    /// How long to wait for the rest of a group of which fewer are here: a small part of what a commit takes;
+    /// `None` if that is shorter than a thread can sleep.
+    fn wait(&self) -> Option<Duration> {
+        let wait = (self.took / WAIT_SHARE).min(WAIT_MAX);
+        (wait >= WAIT_MIN).then_some(wait)
+    }
 }
 
 struct Ending(Arc<Queue<Command>>);
@@ -133,4 +167,17 @@ pub(crate) fn start_publisher(
 pub(crate) fn stop_publisher(news: &News, handle: JoinHandle<Result<(), String>>) -> Result<(), String> {
     news.stop();
     handle.join().unwrap_or_else(|_| Err("the publisher failed".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_waits_for_a_small_part_of_a_commit_or_not_at_all() {
+        for (took_us, wait_us) in [(0, None), (399, None), (400, Some(50)), (1600, Some(200)), (90_000, Some(250))] {
+            let last = LastGroup { items: 2, took: Duration::from_micros(took_us) };
+            assert_eq!(last.wait(), wait_us.map(Duration::from_micros), "{took_us}");
+        }
+    }
 }
