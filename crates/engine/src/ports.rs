@@ -34,6 +34,8 @@ pub struct Session {
     pub key: SessionKey,
     /// The labels it has; they only rise. Replaced as a whole by the store once a raise is durable.
     pub labels: arc_swap::ArcSwap<Vec<String>>,
+    /// Calls since the gateway started. Budgets that a restart does not forget are counted in the store.
+    pub calls: std::sync::atomic::AtomicU64,
 }
 
 /// Which payload of a call.

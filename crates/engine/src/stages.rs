@@ -14,6 +14,7 @@ use interlock_model::json::View;
 use interlock_model::{CallId, Code, Commitment, Mode, Outcome, Sensitivity, UnixMillis};
 use interlock_policy::{ActionKind, Decision, DecisionRequest};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Label of commitments to argument bytes.
 pub(crate) const ARGUMENTS: &str = "arguments";
@@ -31,17 +32,13 @@ pub(crate) struct Identified {
     pub(crate) call: CallId,
     pub(crate) at: UnixMillis,
     pub(crate) session: Arc<Session>,
+    calls_before: u64,
 }
 
 impl Identified {
-    pub(crate) const fn new(
-        caller: Caller,
-        request: Request,
-        call: CallId,
-        at: UnixMillis,
-        session: Arc<Session>,
-    ) -> Self {
-        Self { caller, request, call, at, session }
+    pub(crate) fn new(caller: Caller, request: Request, call: CallId, at: UnixMillis, session: Arc<Session>) -> Self {
+        let calls_before = session.calls.fetch_add(1, Ordering::Relaxed);
+        Self { caller, request, call, at, session, calls_before }
     }
 
     pub(crate) fn tool_name(&self) -> Option<std::borrow::Cow<'_, str>> {
@@ -250,7 +247,7 @@ impl Weighed {
             tool: &resolved.tool,
             arguments: resolved.prior.arguments(),
             session_labels: &self.labels,
-            session_calls: 0,
+            session_calls: resolved.prior.calls_before,
             findings: self.findings.as_deref(),
             mode: resolved.world.settings.mode,
             environment: &resolved.world.settings.environment,

@@ -43,6 +43,7 @@ fn run() -> ExitCode {
         Ok(Done::No) => ExitCode::from(1),
         Err(failed) => {
             let (code, why) = match failed {
+                Failed::Refused(why) => (1, why),
                 Failed::Usage(why) => (2, why),
                 Failed::Unanswered(why) => (3, why),
             };

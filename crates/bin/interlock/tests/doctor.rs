@@ -5,8 +5,8 @@
 use interlock_bin::{
     config::{Config, ConfigError, Unresolved, UnresolvedList},
     doctor::{
-        self, CatalogFacts, DaemonFacts, Facts, FileFacts, FileSystem, Found, Gateway, HostFile, LedgerFacts, Listed, Machine,
-        PolicyFacts, Port, Probe, Report, ServerProbe, Status,
+        self, CatalogFacts, DaemonFacts, Facts, FileFacts, FileSystem, Found, Gateway, HostFile, LedgerFacts, Listed,
+        Machine, PolicyFacts, Port, Probe, Report, ServerProbe, Status,
     },
     init::Host,
     term::Term,
@@ -170,8 +170,7 @@ fn each_fact_that_is_wrong_is_found() {
         (
             "clock set back",
             |f| {
-                f.gateway.ledger =
-                    Probe::Found(LedgerFacts { newest: Some(NOW.plus_ms(3_600_000)), ..ledger() });
+                f.gateway.ledger = Probe::Found(LedgerFacts { newest: Some(NOW.plus_ms(3_600_000)), ..ledger() });
             },
             "machine.clock",
             Status::Fail,

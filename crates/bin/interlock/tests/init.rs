@@ -272,7 +272,14 @@ fn init_writes_what_run_reads_and_leaves_no_secret_behind() {
     for secret in [github_token().as_str(), "hunter2", "abcdefgh12345678"] {
         assert!(!shown.contains(secret), "{secret} in\n{shown}");
     }
-    for part in ["github-personal-access-token", "Looked at", "\"interlock\"", "stdio", "the operator's key, new", "interlock agents add claude-desktop --owner ada@example.org"] {
+    for part in [
+        "github-personal-access-token",
+        "Looked at",
+        "\"interlock\"",
+        "stdio",
+        "the operator's key, new",
+        "interlock agents add claude-desktop --owner ada@example.org",
+    ] {
         assert!(shown.contains(part), "{part} not in\n{shown}");
     }
     assert_eq!(report.hosts()[0], (Host::ClaudeDesktop, desktop.as_path()));

@@ -167,7 +167,7 @@ impl Candidates {
         let tools = definitions
             .into_iter()
             .map(|definition| CandidateTool {
-                proposal: propose(&definition),
+                proposal: propose(&definition).for_server(&identity),
                 concerns: concerns(server, &identity, &definition, approved),
                 definition,
             })

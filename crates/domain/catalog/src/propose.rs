@@ -6,7 +6,7 @@
 //! tired reviewer would wave through.
 
 use crate::definition::Annotations;
-use crate::{Definition, Destination, ToolFacts};
+use crate::{Definition, Destination, ServerIdentity, ToolFacts};
 use interlock_model::json::{Kind, View};
 use interlock_model::{Effect, Sensitivity};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,20 @@ pub struct Proposal {
     pub facts: ToolFacts,
     /// Why, one line each.
     pub reasons: Vec<String>,
+}
+
+impl Proposal {
+    /// The same, now that it is known what runs: what a child of ours does within the operator's own systems,
+    /// it does on this machine.
+    #[must_use]
+    pub fn for_server(mut self, identity: &ServerIdentity) -> Self {
+        let remote = matches!(identity, ServerIdentity::Http { .. });
+        if !remote && self.facts.destination == Destination::Internal {
+            self.facts.destination = Destination::Local;
+            self.reasons.push("the server runs on this machine".to_owned());
+        }
+        self
+    }
 }
 
 /// Proposes facts for a tool.

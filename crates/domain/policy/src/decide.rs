@@ -29,7 +29,7 @@ pub struct DecisionRequest<'a> {
     pub arguments: Option<View<'a>>,
     /// The session's labels.
     pub session_labels: &'a [String],
-    /// Calls of this session before this one.
+    /// Calls of this session before this one, since the gateway started.
     pub session_calls: u64,
     /// The mode in force. It never changes the decision, unless a policy reads it.
     pub mode: Mode,

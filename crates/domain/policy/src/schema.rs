@@ -54,7 +54,7 @@ namespace Interlock {
 
   type Session = {
     labels: Set<String>,
-    // Calls of this session before this one.
+    // Calls of this session before this one, since the gateway started.
     calls: Long,
   };
 

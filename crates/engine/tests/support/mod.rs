@@ -179,6 +179,7 @@ impl Ledger for FakeLedger {
                     owner: owner.clone(),
                     key: SessionKey::new([4; 32]),
                     labels: Default::default(),
+                    calls: Default::default(),
                 })
             })
             .clone())

@@ -276,7 +276,8 @@ impl Walk<'_> {
         let rest = self.text.get(from..).unwrap_or_default();
         let (chunks, _) = rest.as_chunks::<32>();
         // A whole chunk is judged without branches, which the compiler turns into vector instructions.
-        let clean = chunks.iter().take_while(|chunk| !chunk.iter().fold(false, |found, b| found | ends(*b))).count() * 32;
+        let clean =
+            chunks.iter().take_while(|chunk| !chunk.iter().fold(false, |found, b| found | ends(*b))).count() * 32;
         let tail = rest.get(clean..).unwrap_or_default();
         from + clean + tail.iter().position(|b| ends(*b)).unwrap_or(tail.len())
     }

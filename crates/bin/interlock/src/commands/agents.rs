@@ -78,7 +78,8 @@ pub(super) async fn register(
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(secret.as_mut()).map_err(|e| Failed::unanswered(format!("no randomness: {e}")))?;
     let key = BearerKey::new(&secret);
-    let params = json!({ "id": new.id, "owner": new.owner, "key": key.digest(), "purpose": new.purpose, "roles": new.roles });
+    let params =
+        json!({ "id": new.id, "owner": new.owner, "key": key.digest(), "purpose": new.purpose, "roles": new.roles });
     let added = client::order(context, config, operator, "agents.add", params).await?;
     Ok((added, key))
 }
@@ -98,7 +99,8 @@ fn table(context: &Context, agents: &[Value]) -> String {
     }
     let mut table = context.out.table(&["agent", "owner", "state", "roles", "purpose", "key", "added"]);
     for agent in agents {
-        let roles: Vec<&str> = agent.get("roles").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let roles: Vec<&str> =
+            agent.get("roles").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let tone = if text(agent, "state") == "active" { Tone::Good } else { Tone::Warn };
         table.add_row([
             text(agent, "id"),

@@ -31,10 +31,20 @@ pub(super) async fn run(context: &Context, command: ApprovalsCommand) -> Result<
     }
 }
 
-async fn settle(context: &Context, config: &Config, id: &str, reason: String, verdict: Verdict) -> Result<Done, Failed> {
+async fn settle(
+    context: &Context,
+    config: &Config,
+    id: &str,
+    reason: String,
+    verdict: Verdict,
+) -> Result<Done, Failed> {
     let approval = find(context, config, id).await?;
     if approval.state != State::Pending {
-        return Err(Failed::usage(format!("approval {} is {} already", approval.statement.id, approval.state.as_str())));
+        return Err(Failed::usage(format!(
+            "approval {} is {} already",
+            approval.statement.id,
+            approval.state.as_str()
+        )));
     }
     if !context.json {
         // Whoever signs sees what they sign, whatever they saw before.
@@ -42,8 +52,13 @@ async fn settle(context: &Context, config: &Config, id: &str, reason: String, ve
         put(&format!("{}\n", render(context, &approval, arguments.as_deref()))).map_err(Failed::unanswered)?;
     }
     let operator = context.operator(config)?;
-    let settlement =
-        Settlement { approval: approval.statement.id, at: now(), reason, statement: approval.statement.digest(), verdict };
+    let settlement = Settlement {
+        approval: approval.statement.id,
+        at: now(),
+        reason,
+        statement: approval.statement.digest(),
+        verdict,
+    };
     let signature = operator.sign(Purpose::ApprovalSettlement, &settlement.to_bytes());
     let params = json!({ "settlement": settlement, "signature": signature });
     let settled = client::ask(context, config, "approvals.settle", params).await?;
@@ -61,7 +76,8 @@ async fn settle(context: &Context, config: &Config, id: &str, reason: String, ve
 async fn list(context: &Context, config: &Config, all: bool) -> Result<Vec<Approval>, Failed> {
     let answer = client::ask(context, config, "approvals.list", json!({ "all": all })).await?;
     let approvals = answer.get("approvals").cloned().unwrap_or(Value::Null);
-    serde_json::from_value(approvals).map_err(|e| Failed::unanswered(format!("the daemon's answer is not understood: {e}")))
+    serde_json::from_value(approvals)
+        .map_err(|e| Failed::unanswered(format!("the daemon's answer is not understood: {e}")))
 }
 
 async fn find(context: &Context, config: &Config, id: &str) -> Result<Approval, Failed> {
@@ -84,13 +100,16 @@ async fn find(context: &Context, config: &Config, id: &str) -> Result<Approval, 
 /// What the agent wants to pass, from the vault: the call that was refused for want of this approval has it.
 fn arguments(config: &Config, approval: &Approval) -> Result<Option<String>, Failed> {
     let reader = Reader::open(&config.data_dir).map_err(Failed::unanswered)?;
-    let filter = Filter { kind: Some(EventKind::Denial), text: Some(approval.statement.id.to_string()), ..Filter::default() };
+    let filter =
+        Filter { kind: Some(EventKind::Denial), text: Some(approval.statement.id.to_string()), ..Filter::default() };
     let found = reader.search(&filter, 1)?;
     let Some(call) = found.first().and_then(|stored| stored.entry.call()) else { return Ok(None) };
     match reader.show(&call.to_string())?.received {
         Revealed::Payload(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Revealed::None => Ok(None),
-        Revealed::Missing | Revealed::Damaged => Err(Failed::unanswered("the arguments are not in the vault as they were recorded; `interlock ledger verify` says more")),
+        Revealed::Missing | Revealed::Damaged => Err(Failed::unanswered(
+            "the arguments are not in the vault as they were recorded; `interlock ledger verify` says more",
+        )),
     }
 }
 

@@ -39,7 +39,9 @@ fn candidates_file(config: &Config) -> PathBuf {
 /// The lock as it stands on disk, whoever signed it; an empty one where there is none.
 fn lock(config: &Config) -> Result<Lock, Failed> {
     match read_text(&config.catalog.file, MAX_BYTES) {
-        Ok(text) => Lock::parse(text.as_bytes()).map_err(|e| Failed::usage(format!("`{}`: {e}", config.catalog.file.display()))),
+        Ok(text) => {
+            Lock::parse(text.as_bytes()).map_err(|e| Failed::usage(format!("`{}`: {e}", config.catalog.file.display())))
+        }
         Err(interlock_bin::config::TextError::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => Ok(Lock::empty()),
         Err(e) => Err(Failed::usage(format!("`{}`: {e}", config.catalog.file.display()))),
     }
@@ -78,7 +80,8 @@ async fn scan(context: &Context, config: &Config, only: &[String]) -> Result<Don
     let mut failures: Vec<(ServerName, String)> = Vec::new();
     for server in servers.iter().filter(|s| only.is_empty() || only.iter().any(|n| n == s.name.as_str())) {
         let progress = context.err.progress(&format!("{}: installing", server.name));
-        let installed = install(config, server, &|step| progress.say(&format!("{}: {}", server.name, step_text(step)))).await;
+        let installed =
+            install(config, server, &|step| progress.say(&format!("{}: {}", server.name, step_text(step)))).await;
         progress.say(&format!("{}: connecting", server.name));
         let outcome = match installed {
             Ok(()) => look_at(config, server).await,
@@ -176,7 +179,8 @@ async fn diff(context: &Context, config: &Config, name: Option<&str>) -> Result<
         };
         if identity.digest() != pinned.identity_digest {
             drifted = true;
-            let what = format!("{}: is {}, approved was {}", server.name, identity.describe(), pinned.identity.describe());
+            let what =
+                format!("{}: is {}, approved was {}", server.name, identity.describe(), pinned.identity.describe());
             text.push_str(&context.out.paint(Tone::Bad, &format!("{}\n", clean(&what))));
             shown.push(json!({ "server": server.name, "identity": identity, "approved": pinned.identity }));
         }
@@ -192,11 +196,7 @@ async fn diff(context: &Context, config: &Config, name: Option<&str>) -> Result<
         }
     }
     context.print(&shown, || {
-        if text.is_empty() {
-            context.out.paint(Tone::Good, "every live definition is the approved one")
-        } else {
-            text
-        }
+        if text.is_empty() { context.out.paint(Tone::Good, "every live definition is the approved one") } else { text }
     });
     Ok(if drifted { Done::No } else { Done::Yes })
 }
@@ -204,14 +204,17 @@ async fn diff(context: &Context, config: &Config, name: Option<&str>) -> Result<
 fn describe(context: &Context, approved: &Catalog, server: &ServerName, found: &Drift) -> (Value, String) {
     let tool = found.tool.as_ref().map_or_else(|| "(without a name)".to_owned(), ToString::to_string);
     let head = format!("{}  {}\n", context.out.paint(Tone::Strong, &format!("{server}/{tool}")), found.kind.as_str());
-    let value = |changes: Value| json!({ "server": server, "tool": tool, "drift": found.kind.as_str(), "changes": changes });
+    let value =
+        |changes: Value| json!({ "server": server, "tool": tool, "drift": found.kind.as_str(), "changes": changes });
     match &found.kind {
         DriftKind::Changed { found: now } => {
             let Some(old) = approved.by_name(server, &tool) else { return (value(Value::Null), head) };
             let changes = interlock_catalog::diff(&old.definition, now);
             let rendered = interlock_catalog::diff::render(&changes, context.out.has_colour());
             let paths: Vec<Value> = changes.iter().map(|c| json!(format!("{c:?}"))).collect();
-            let advice = format!("  if this is meant: interlock catalog scan {server} && interlock catalog approve {server}/{tool}\n");
+            let advice = format!(
+                "  if this is meant: interlock catalog scan {server} && interlock catalog approve {server}/{tool}\n"
+            );
             (value(json!(paths)), format!("{head}{rendered}\n{advice}"))
         }
         DriftKind::Malformed { reason } => (value(json!(reason)), format!("{head}  {}\n", clean(reason))),
@@ -232,7 +235,9 @@ fn show(context: &Context, config: &Config, name: Option<&str>) -> Result<Done, 
     let tools: Vec<_> = approved
         .tools()
         .iter()
-        .filter(|t| only_server.is_none_or(|n| n == t.server.as_str()) && only_tool.is_none_or(|n| n == t.name().as_str()))
+        .filter(|t| {
+            only_server.is_none_or(|n| n == t.server.as_str()) && only_tool.is_none_or(|n| n == t.name().as_str())
+        })
         .collect();
     let shown: Vec<Value> = tools
         .iter()
@@ -245,7 +250,8 @@ fn show(context: &Context, config: &Config, name: Option<&str>) -> Result<Done, 
         })
         .collect();
     context.print(&shown, || {
-        let mut table = context.out.table(&["tool", "exposed as", "effects", "destination", "sensitivity", "digest", "approved"]);
+        let mut table =
+            context.out.table(&["tool", "exposed as", "effects", "destination", "sensitivity", "digest", "approved"]);
         for t in &tools {
             table.add_row([
                 format!("{}/{}", t.server, t.name()),
@@ -276,7 +282,12 @@ fn verify(context: &Context, config: &Config) -> Result<Done, Failed> {
             let shown = json!({ "verified": true, "serial": catalog.serial(), "digest": catalog.digest(), "tools": catalog.tools().len() });
             context.print(&shown, || {
                 let ok = context.out.paint(Tone::Good, "ok");
-                format!("{ok}  serial {}, {} tools, signed by operator {}", catalog.serial(), catalog.tools().len(), operator.id())
+                format!(
+                    "{ok}  serial {}, {} tools, signed by operator {}",
+                    catalog.serial(),
+                    catalog.tools().len(),
+                    operator.id()
+                )
             });
             Ok(Done::Yes)
         }

@@ -27,7 +27,8 @@ pub(super) async fn run(context: &Context, command: ClaimCommand) -> Result<Done
             let config = context.config()?;
             let issued = issue(&config, session.as_deref(), all, &out)?;
             context.print(&json!({ "claims": issued }), || {
-                let file = |claim: &Value, name: &str| claim.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let file =
+                    |claim: &Value, name: &str| claim.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
                 let key = out.join("claim.key");
                 let check = |claim: &Value| {
                     let (record, transcript) = (file(claim, "record"), file(claim, "transcript"));
@@ -39,7 +40,8 @@ pub(super) async fn run(context: &Context, command: ClaimCommand) -> Result<Done
         }
         ClaimCommand::Show { file } => {
             let bytes = read(&file)?;
-            let record = TrustRecord::from_bytes(&bytes).map_err(|e| Failed::usage(format!("`{}`: {e}", file.display())))?;
+            let record =
+                TrustRecord::from_bytes(&bytes).map_err(|e| Failed::usage(format!("`{}`: {e}", file.display())))?;
             context.print(&record, || render(&record));
             Ok(Done::Yes)
         }
@@ -54,7 +56,8 @@ pub(crate) fn issue(config: &Config, session: Option<&str>, all: bool, out: &Pat
     let chosen: Vec<SessionId> = match session {
         Some(text) => {
             let wanted = text.strip_prefix("session-").unwrap_or(text);
-            let fits = |id: &SessionId| id.to_string().strip_prefix("session-").is_some_and(|id| id.starts_with(wanted));
+            let fits =
+                |id: &SessionId| id.to_string().strip_prefix("session-").is_some_and(|id| id.starts_with(wanted));
             let found: Vec<_> = sessions.iter().map(|s| s.id).filter(fits).collect();
             if found.len() != 1 {
                 return Err(Failed::usage(format!("{} sessions begin with `{text}`", found.len())));
@@ -78,7 +81,8 @@ pub(crate) fn issue(config: &Config, session: Option<&str>, all: bool, out: &Pat
         let (summary, transcript) = fold(&reader, id)?;
         let record = facts.issue(&summary, &signer).map_err(Failed::unanswered)?;
         let name = id.to_string();
-        let (record_file, transcript_file) = (out.join(format!("{name}.json")), out.join(format!("{name}.transcript.ndjson")));
+        let (record_file, transcript_file) =
+            (out.join(format!("{name}.json")), out.join(format!("{name}.transcript.ndjson")));
         for (file, bytes) in [(&transcript_file, transcript), (&record_file, record.to_bytes())] {
             std::fs::write(file, bytes).map_err(|e| Failed::unanswered(format!("`{}`: {e}", file.display())))?;
         }
@@ -124,7 +128,8 @@ fn read(file: &Path) -> Result<Vec<u8>, Failed> {
 
 fn check(context: &Context, file: &Path, transcript: Option<PathBuf>, keys: &[String]) -> Result<Done, Failed> {
     let bytes = read(file)?;
-    let mut trusted: Vec<PublicKey> = keys.iter().map(|k| k.parse().map_err(Failed::usage)).collect::<Result<_, _>>()?;
+    let mut trusted: Vec<PublicKey> =
+        keys.iter().map(|k| k.parse().map_err(Failed::usage)).collect::<Result<_, _>>()?;
     let mut checkpoints = Vec::new();
     if let Ok(config) = context.config()
         && let Ok(reader) = Reader::open(&config.data_dir)
@@ -132,14 +137,18 @@ fn check(context: &Context, file: &Path, transcript: Option<PathBuf>, keys: &[St
         if trusted.is_empty() {
             trusted.push(*reader.verifier_key().key());
         }
-        checkpoints.extend(reader.checkpoint()?.and_then(|note| Checkpoint::open(note.as_bytes(), reader.verifier_key()).ok()));
+        checkpoints.extend(
+            reader.checkpoint()?.and_then(|note| Checkpoint::open(note.as_bytes(), reader.verifier_key()).ok()),
+        );
     }
     if trusted.is_empty() {
         return Err(Failed::usage("no key to trust: run this beside the ledger, or give one with --key"));
     }
     let beside = file.with_extension("transcript.ndjson");
     let transcript = transcript.or_else(|| beside.exists().then_some(beside));
-    let transcript = transcript.map(|path| std::fs::read(&path).map_err(|e| Failed::usage(format!("`{}`: {e}", path.display())))).transpose()?;
+    let transcript = transcript
+        .map(|path| std::fs::read(&path).map_err(|e| Failed::usage(format!("`{}`: {e}", path.display()))))
+        .transpose()?;
     let verified = verify(
         &bytes,
         &Trust {
@@ -174,9 +183,18 @@ fn render_checks(context: &Context, verified: &Verified) -> String {
             CheckResult::Failed => Tone::Bad,
             CheckResult::NotEvaluated => Tone::Warn,
         };
-        out.push_str(&format!("{}  {:<14} {}\n", context.out.paint(tone, &format!("{:<13}", word(check.result))), check.name, clean(&check.detail)));
+        out.push_str(&format!(
+            "{}  {:<14} {}\n",
+            context.out.paint(tone, &format!("{:<13}", word(check.result))),
+            check.name,
+            clean(&check.detail)
+        ));
     }
-    let (tone, text) = if verified.overall { (Tone::Good, "verified, as far as the lines above say") } else { (Tone::Bad, "not verified") };
+    let (tone, text) = if verified.overall {
+        (Tone::Good, "verified, as far as the lines above say")
+    } else {
+        (Tone::Bad, "not verified")
+    };
     out.push_str(&context.out.paint(tone, text));
     out
 }
@@ -187,7 +205,13 @@ fn render(record: &TrustRecord) -> String {
         ("issued", interlock_model::UnixMillis(record.iat.saturating_mul(1000)).to_rfc3339()),
         ("calls", record.tool_transcript.call_count.to_string()),
         ("transcript", record.tool_transcript.hash.to_string()),
-        ("policy", format!("version {}, {}, {}", record.policy.version, record.policy.bundle_hash, record.policy.enforcement_mode)),
+        (
+            "policy",
+            format!(
+                "version {}, {}, {}",
+                record.policy.version, record.policy.bundle_hash, record.policy.enforcement_mode
+            ),
+        ),
         ("data class", record.data_class.clone()),
         ("platform", format!("{}: no hardware vouches for this", record.runtime.platform)),
         ("appraisal", format!("{} by {}", record.appraisal.status, record.appraisal.verifier)),

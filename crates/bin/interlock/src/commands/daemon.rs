@@ -11,7 +11,9 @@ use std::time::Duration;
 pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Done, Failed> {
     let config = context.config()?;
     daemon::run(config, args.background).await.map(|()| Done::Yes).map_err(|e| match e {
-        daemon::DaemonError::Store(_) | daemon::DaemonError::Ledger(_) | daemon::DaemonError::Close(_) => Failed::unanswered(e),
+        daemon::DaemonError::Store(_) | daemon::DaemonError::Ledger(_) | daemon::DaemonError::Close(_) => {
+            Failed::unanswered(e)
+        }
         e => Failed::usage(e),
     })
 }
@@ -68,14 +70,17 @@ fn render(context: &Context, status: &Value) -> String {
         text("/catalog/serial"),
         text("/catalog/tools"),
         text("/policy/version"),
-        if status.pointer("/policy/in_force") == Some(&Value::Bool(true)) { "" } else { " (none in force: everything is denied)" },
+        if status.pointer("/policy/in_force") == Some(&Value::Bool(true)) {
+            ""
+        } else {
+            " (none in force: everything is denied)"
+        },
         text("/agents"),
         text("/open_approvals"),
     );
     let list = |name: &str| status.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let of = |value: &Value, member: &str| {
-        clean(value.get(member).and_then(Value::as_str).unwrap_or_default()).into_owned()
-    };
+    let of =
+        |value: &Value, member: &str| clean(value.get(member).and_then(Value::as_str).unwrap_or_default()).into_owned();
     let servers = list("servers");
     if !servers.is_empty() {
         let mut table = term.table(&["server", "condition", "what"]);
@@ -91,7 +96,9 @@ fn render(context: &Context, status: &Value) -> String {
         out.push_str(&term.paint(Tone::Bad, &line));
     }
     for refused in list("refused") {
-        out.push_str(&term.paint(Tone::Warn, &format!("not in force: {}\n", clean(refused.as_str().unwrap_or_default()))));
+        out.push_str(
+            &term.paint(Tone::Warn, &format!("not in force: {}\n", clean(refused.as_str().unwrap_or_default()))),
+        );
     }
     out
 }

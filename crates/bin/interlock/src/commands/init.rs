@@ -21,7 +21,11 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Done, Fail
     let dir = args.dir.clone().or_else(|| config.parent().map(Path::to_owned)).unwrap_or_else(|| ".".into());
     let dir = std::path::absolute(dir).map_err(Failed::usage)?;
     let environment = |name: &str| std::env::var(name).ok();
-    let owner = owner(args.owner.as_deref(), &environment)?;
+    let owner = match owner(args.owner.as_deref(), &environment) {
+        // Nothing is registered without --apply: the name only stands in a command for the person to complete.
+        Err(_) if !args.apply && args.owner.is_none() => OwnerId::new("you@localhost").map_err(Failed::unanswered)?,
+        other => other?,
+    };
     let roots = Roots::of_this_machine(dir.clone(), &environment)
         .ok_or_else(|| Failed::usage("there is no home directory to look for clients in; name a file with --from"))?;
     let options = Options {
@@ -60,7 +64,10 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Done, Fail
         for made in &changes.made {
             let done = context.out.paint(Tone::Good, "changed");
             let (file, backup) = (made.file.display(), made.backup.display());
-            out.push_str(&format!("{done}  {file}: it uses Interlock as agent `{}` of {owner}; what it was is in {backup}\n", made.agent));
+            out.push_str(&format!(
+                "{done}  {file}: it uses Interlock as agent `{}` of {owner}; what it was is in {backup}\n",
+                made.agent
+            ));
         }
         if changes.made.is_empty() || !left.is_empty() {
             out.push_str(&report.render_change(&context.out, &left, &entry, &registering));
@@ -83,7 +90,9 @@ fn owner(said: Option<&str>, environment: &dyn Fn(&str) -> Option<String>) -> Re
     let user = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| environment(name).filter(|v| !v.is_empty()));
     let user = user.ok_or_else(|| Failed::usage("this user has no name; say with --owner whose the agents are"))?;
     let owner = format!("{user}@localhost").parse();
-    owner.map_err(|e| Failed::usage(format!("`{user}@localhost` cannot be an owner ({e}); say with --owner whose the agents are")))
+    owner.map_err(|e| {
+        Failed::usage(format!("`{user}@localhost` cannot be an owner ({e}); say with --owner whose the agents are"))
+    })
 }
 
 /// What to type for this configuration, from here.
@@ -93,8 +102,13 @@ fn command_for(config: &Path) -> String {
         return "interlock".to_owned();
     }
     let path = config.display().to_string();
-    let plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-' | b'+' | b':' | b'\\'));
-    if plain { format!("interlock --config {path}") } else { format!("interlock --config '{}'", path.replace('\'', r"'\''")) }
+    let plain =
+        path.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-' | b'+' | b':' | b'\\'));
+    if plain {
+        format!("interlock --config {path}")
+    } else {
+        format!("interlock --config '{}'", path.replace('\'', r"'\''"))
+    }
 }
 
 /// A host's file that was changed.
@@ -150,7 +164,7 @@ impl Changes {
     }
 
     fn not_registered(&self, why: Failed) -> Failed {
-        let (Failed::Usage(why) | Failed::Unanswered(why)) = why;
+        let (Failed::Refused(why) | Failed::Usage(why) | Failed::Unanswered(why)) = why;
         let no_host = if self.made.is_empty() { "no host was changed" } else { "not every host was changed" };
         Failed::unanswered(format!(
             "Interlock's own files are written, but {no_host}, because its agent could not be registered: {why}\n\
@@ -179,7 +193,8 @@ async fn agent_for(
     host: Host,
 ) -> Result<(AgentId, BearerKey), Failed> {
     let agents = client::ask(context, config, "agents.list", json!({})).await?;
-    let is_taken = |id: &str| agents.as_array().into_iter().flatten().any(|a| a.get("id").and_then(Value::as_str) == Some(id));
+    let is_taken =
+        |id: &str| agents.as_array().into_iter().flatten().any(|a| a.get("id").and_then(Value::as_str) == Some(id));
     let numbered = (2_u32..).map(|n| format!("{}-{n}", host.slug()));
     let free = std::iter::once(host.slug().to_owned()).chain(numbered).find(|id| !is_taken(id));
     let id: AgentId = free.unwrap_or_default().parse().map_err(Failed::unanswered)?;

@@ -5,8 +5,8 @@ use crate::cli::{LedgerCommand, SearchArgs};
 use interlock_bin::config::Config;
 use interlock_bin::term::{Tone, clean};
 use interlock_ledger::entry::{CallRecord, Event, EventKind};
-use interlock_model::json::{Json, Kind, Limits, View};
 use interlock_model::Outcome;
+use interlock_model::json::{Json, Kind, Limits, View};
 use interlock_store::{Filter, Reader, Revealed, Shown, Stored};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -56,7 +56,11 @@ fn verify(context: &Context, reader: &Reader) -> Result<Done, Failed> {
                 for (i, fault) in report.faults.iter().enumerate() {
                     let place = fault.entry.map_or_else(|| "files".to_owned(), |index| format!("entry {index}"));
                     let first = if i == 0 { "first bad: " } else { "           " };
-                    out.push_str(&format!("{first}{}: {}\n", context.out.paint(Tone::Strong, &place), clean(&fault.what)));
+                    out.push_str(&format!(
+                        "{first}{}: {}\n",
+                        context.out.paint(Tone::Strong, &place),
+                        clean(&fault.what)
+                    ));
                 }
                 out
             });
@@ -74,7 +78,11 @@ async fn tail(context: &Context, config: &Config, reader: &Reader, lines: u64, f
             next = stored.index + 1;
             let line = if context.json { stored_json(stored).to_string() } else { one_line(context, stored) };
             if let Err(e) = put(&line) {
-                return if e.kind() == std::io::ErrorKind::BrokenPipe { Ok(Done::Yes) } else { Err(Failed::unanswered(e)) };
+                return if e.kind() == std::io::ErrorKind::BrokenPipe {
+                    Ok(Done::Yes)
+                } else {
+                    Err(Failed::unanswered(e))
+                };
             }
         }
         if found.is_empty() {
@@ -130,7 +138,11 @@ fn kind(text: &str) -> Result<EventKind, Failed> {
         "session" => EventKind::Session,
         "start" => EventKind::Start,
         "stop" => EventKind::Stop,
-        other => return Err(Failed::usage(format!("`{other}` is no kind of entry; `interlock ledger search --help` lists them"))),
+        other => {
+            return Err(Failed::usage(format!(
+                "`{other}` is no kind of entry; `interlock ledger search --help` lists them"
+            )));
+        }
     })
 }
 
@@ -152,7 +164,11 @@ fn one_line(context: &Context, stored: &Stored) -> String {
         (None, None) => String::new(),
     };
     let (tone, word, what) = match &stored.entry.event {
-        Event::Intent(r) => (Tone::Good, r.decision.outcome.to_string(), format!("{}  by {} of {}  {}", tool(r), r.agent.id, r.agent.owner, r.call)),
+        Event::Intent(r) => (
+            Tone::Good,
+            r.decision.outcome.to_string(),
+            format!("{}  by {} of {}  {}", tool(r), r.agent.id, r.agent.owner, r.call),
+        ),
         Event::Denial(r) => (
             if r.decision.outcome == Outcome::StepUp { Tone::Warn } else { Tone::Bad },
             r.decision.outcome.to_string(),
@@ -163,7 +179,9 @@ fn one_line(context: &Context, stored: &Stored) -> String {
             "outcome".to_owned(),
             format!("{}  {} bytes  {}", word(&o.status), o.result_bytes.unwrap_or(0), o.call),
         ),
-        Event::Approval(a) => (Tone::Name, "approval".to_owned(), format!("{} by {}  {}", word(&a.action), a.by, a.approval)),
+        Event::Approval(a) => {
+            (Tone::Name, "approval".to_owned(), format!("{} by {}  {}", word(&a.action), a.by, a.approval))
+        }
         Event::Catalog(c) => (
             Tone::Name,
             "catalog".to_owned(),
@@ -179,11 +197,26 @@ fn one_line(context: &Context, stored: &Stored) -> String {
         Event::Policy(p) => (
             Tone::Name,
             "policy".to_owned(),
-            format!("version {} {} {}", p.policy.version, if p.activated { "in force" } else { "refused" }, clean(&p.reason)),
+            format!(
+                "version {} {} {}",
+                p.policy.version,
+                if p.activated { "in force" } else { "refused" },
+                clean(&p.reason)
+            ),
         ),
-        Event::Session(s) => (Tone::Name, "session".to_owned(), format!("{} for {} of {}  {}", word(&s.action), s.agent, s.owner, s.session)),
-        Event::Agent(a) => (Tone::Name, "agent".to_owned(), format!("{} {} of {} by {}", a.agent, word(&a.action), a.owner, a.by)),
-        Event::Start(s) => (Tone::Strong, "start".to_owned(), format!("build {}, {} mode, {} calls closed as unknown", s.build, s.mode, s.recovered)),
+        Event::Session(s) => (
+            Tone::Name,
+            "session".to_owned(),
+            format!("{} for {} of {}  {}", word(&s.action), s.agent, s.owner, s.session),
+        ),
+        Event::Agent(a) => {
+            (Tone::Name, "agent".to_owned(), format!("{} {} of {} by {}", a.agent, word(&a.action), a.owner, a.by))
+        }
+        Event::Start(s) => (
+            Tone::Strong,
+            "start".to_owned(),
+            format!("build {}, {} mode, {} calls closed as unknown", s.build, s.mode, s.recovered),
+        ),
         Event::Stop(s) => (Tone::Strong, "stop".to_owned(), clean(&s.reason).into_owned()),
     };
     format!(
@@ -258,7 +291,10 @@ fn render_call(context: &Context, shown: &Shown) -> String {
         if let Event::Outcome(o) = &stored.entry.event
             && let Some(timing) = &o.timing
         {
-            out.push_str(&format!("           took        {} us, of which the server {} us\n", timing.total_us, timing.upstream_us));
+            out.push_str(&format!(
+                "           took        {} us, of which the server {} us\n",
+                timing.total_us, timing.upstream_us
+            ));
         }
     }
     for (name, revealed) in [("arguments", &shown.received), ("sent", &shown.sent), ("result", &shown.result)] {
@@ -279,7 +315,11 @@ fn render_call(context: &Context, shown: &Shown) -> String {
 fn prove(context: &Context, reader: &Reader, what: &str, out: &Path) -> Result<Done, Failed> {
     let index = match what.parse::<u64>() {
         Ok(index) => index,
-        Err(_) => reader.of_call(what)?.first().map(|s| s.index).ok_or_else(|| Failed::usage(format!("`{what}` is no call")))?,
+        Err(_) => reader
+            .of_call(what)?
+            .first()
+            .map(|s| s.index)
+            .ok_or_else(|| Failed::usage(format!("`{what}` is no call")))?,
     };
     let bytes = reader.receipt(index)?.to_bytes();
     if out == Path::new("-") {
@@ -297,7 +337,8 @@ fn prove(context: &Context, reader: &Reader, what: &str, out: &Path) -> Result<D
 }
 
 fn indented_bytes(bytes: &[u8]) -> String {
-    Json::parse(bytes, Limits::RESULT).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), |json| indented(json.root()))
+    Json::parse(bytes, Limits::RESULT)
+        .map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), |json| indented(json.root()))
 }
 
 /// JSON on several lines, every number and string as it was sent.

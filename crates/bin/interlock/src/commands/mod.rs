@@ -33,6 +33,8 @@ pub(crate) enum Done {
 /// Why a command did not answer.
 #[derive(Debug)]
 pub(crate) enum Failed {
+    /// The daemon says no: exit code 1.
+    Refused(String),
     /// Usage or configuration: exit code 2.
     Usage(String),
     /// It could not be answered: exit code 3.
@@ -64,9 +66,9 @@ impl From<operator::OperatorError> for Failed {
 impl From<interlock_store::ReadError> for Failed {
     fn from(e: interlock_store::ReadError) -> Self {
         match e {
-            interlock_store::ReadError::NotFound(_) | interlock_store::ReadError::Ambiguous(_) | interlock_store::ReadError::BadId(_) => {
-                Self::Usage(e.to_string())
-            }
+            interlock_store::ReadError::NotFound(_)
+            | interlock_store::ReadError::Ambiguous(_)
+            | interlock_store::ReadError::BadId(_) => Self::Usage(e.to_string()),
             e => Self::Unanswered(e.to_string()),
         }
     }
@@ -74,7 +76,18 @@ impl From<interlock_store::ReadError> for Failed {
 
 impl From<interlock_gateway::AdminClientError> for Failed {
     fn from(e: interlock_gateway::AdminClientError) -> Self {
-        Self::Unanswered(e.to_string())
+        use interlock_gateway::{AdminClientError, AdminErrorKind};
+        let why = e.to_string();
+        match e {
+            AdminClientError::Refused(refusal) => match refusal.kind {
+                AdminErrorKind::Refused | AdminErrorKind::Unauthorised => Self::Refused(why),
+                AdminErrorKind::NotFound => Self::Usage(why),
+                AdminErrorKind::UnknownCommand | AdminErrorKind::Invalid | AdminErrorKind::Failed => {
+                    Self::Unanswered(why)
+                }
+            },
+            _ => Self::Unanswered(why),
+        }
     }
 }
 
@@ -137,5 +150,18 @@ pub(crate) async fn run(cli: Cli) -> Result<Done, Failed> {
         Command::Claim(command) => claim::run(&context, command).await,
         Command::Status => daemon::status(&context).await,
         Command::Stop => daemon::stop(&context).await,
+    }
+}
+
+/// Makes claims as `interlock claim issue` does; for the daemon's orderly stop.
+pub(crate) fn issue_claims(
+    config: &Config,
+    session: Option<&str>,
+    all: bool,
+    out: &std::path::Path,
+) -> Result<(), String> {
+    match claim::issue(config, session, all, out) {
+        Ok(_) => Ok(()),
+        Err(Failed::Refused(why) | Failed::Usage(why) | Failed::Unanswered(why)) => Err(why),
     }
 }

@@ -12,7 +12,9 @@ use interlock_identity::{Agent, AgentState, Principal};
 use interlock_ledger::entry::{CallRecord, Event, EventKind};
 use interlock_model::json::{Json, Limits};
 use interlock_model::{AgentId, Digest, OwnerId, ServerName, Tier, UnixMillis};
-use interlock_policy::{ActionKind, Bundle, DecisionRequest, Diagnostic, Explanation, MANIFEST, PolicySnapshot, SCHEMA, write_manifest};
+use interlock_policy::{
+    ActionKind, Bundle, DecisionRequest, Diagnostic, Explanation, MANIFEST, PolicySnapshot, SCHEMA, write_manifest,
+};
 use interlock_store::{Filter, Reader, Revealed};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -99,7 +101,12 @@ fn test(context: &Context, config: &Config) -> Result<Done, Failed> {
         let mut out = String::new();
         for result in &results {
             let (tone, word) = if result.passed() { (Tone::Good, "passed") } else { (Tone::Bad, "FAILED") };
-            out.push_str(&format!("{}  {}: {}\n", context.out.paint(tone, word), clean(&result.file), clean(&result.name)));
+            out.push_str(&format!(
+                "{}  {}: {}\n",
+                context.out.paint(tone, word),
+                clean(&result.file),
+                clean(&result.name)
+            ));
             for difference in &result.differences {
                 out.push_str(&format!("        {}\n", clean(difference)));
             }
@@ -128,7 +135,8 @@ async fn sign(context: &Context, config: &Config) -> Result<Done, Failed> {
     let floor = floors(&config.data_dir).unwrap_or_default().policy_version;
     let next = version.max(floor) + 1;
     let manifest = write_manifest(&files, next, Some(&operator));
-    private_file::replace_public(&config.policy_dir.join(SCHEMA), snapshot.schema().as_bytes()).map_err(Failed::unanswered)?;
+    private_file::replace_public(&config.policy_dir.join(SCHEMA), snapshot.schema().as_bytes())
+        .map_err(Failed::unanswered)?;
     private_file::replace_public(&config.policy_dir.join(MANIFEST), &manifest).map_err(Failed::unanswered)?;
     let mut refused = Value::Null;
     if let Ok(mut client) = AdminClient::connect(&socket_path(&config.data_dir)).await {
@@ -137,7 +145,11 @@ async fn sign(context: &Context, config: &Config) -> Result<Done, Failed> {
     context.print(&json!({ "version": next, "refused": refused }), || {
         let mut out = format!("{}  version {next}\n", context.out.paint(Tone::Good, "signed"));
         for why in refused.as_array().into_iter().flatten() {
-            out.push_str(&format!("{}  {}\n", context.out.paint(Tone::Warn, "not in force"), clean(why.as_str().unwrap_or_default())));
+            out.push_str(&format!(
+                "{}  {}\n",
+                context.out.paint(Tone::Warn, "not in force"),
+                clean(why.as_str().unwrap_or_default())
+            ));
         }
         out
     });
@@ -196,13 +208,21 @@ fn render(explanation: &Explanation, recorded: Option<&CallRecord>, other_versio
         out.push_str(&format!("recorded: {} by policy version {}\n", record.decision.outcome, record.policy.version));
     }
     if let Some(version) = other_version {
-        out.push_str(&format!("the bundle has changed since version {version}; this is what the one on disk says now:\n"));
+        out.push_str(&format!(
+            "the bundle has changed since version {version}; this is what the one on disk says now:\n"
+        ));
     }
     out.push_str(&clean(&explanation.to_string()));
     out
 }
 
-fn hypothetical(config: &Config, catalog: &Catalog, server: &str, tool: &str, args: &ExplainArgs) -> Result<Question, Failed> {
+fn hypothetical(
+    config: &Config,
+    catalog: &Catalog,
+    server: &str,
+    tool: &str,
+    args: &ExplainArgs,
+) -> Result<Question, Failed> {
     let server = ServerName::new(server).map_err(Failed::usage)?;
     let tool = catalog.by_name(&server, tool).cloned();
     let tool = tool.ok_or_else(|| Failed::usage(format!("no tool `{}` is approved", args.what)))?;
@@ -222,7 +242,15 @@ fn hypothetical(config: &Config, catalog: &Catalog, server: &str, tool: &str, ar
             Principal { agent: Arc::new(agent), bound: true }
         }
     };
-    Ok(Question { principal, tool, arguments: Some(arguments), labels: Vec::new(), approval: None, now: now(), recorded: None })
+    Ok(Question {
+        principal,
+        tool,
+        arguments: Some(arguments),
+        labels: Vec::new(),
+        approval: None,
+        now: now(),
+        recorded: None,
+    })
 }
 
 fn recorded(config: &Config, catalog: &Catalog, what: &str) -> Result<Question, Failed> {
@@ -234,13 +262,18 @@ fn recorded(config: &Config, catalog: &Catalog, what: &str) -> Result<Question, 
     });
     let (index, at, record) = record.ok_or_else(|| Failed::usage(format!("`{what}` is no call")))?;
     let pinned = record.tool.as_ref();
-    let pinned = pinned.ok_or_else(|| Failed::usage("the call asked for a tool that nobody approved, so no policy was asked"))?;
+    let pinned = pinned
+        .ok_or_else(|| Failed::usage("the call asked for a tool that nobody approved, so no policy was asked"))?;
     let tool = catalog.by_name(&pinned.server, pinned.name.as_str()).cloned();
-    let tool = tool.ok_or_else(|| Failed::usage(format!("the tool `{}/{}` is not approved any more", pinned.server, pinned.name)))?;
+    let tool = tool.ok_or_else(|| {
+        Failed::usage(format!("the tool `{}/{}` is not approved any more", pinned.server, pinned.name))
+    })?;
     let arguments = match shown.received {
         Revealed::Payload(bytes) => Some(Json::parse(bytes, Limits::REQUEST).map_err(Failed::unanswered)?),
         Revealed::None => None,
-        Revealed::Missing | Revealed::Damaged => return Err(Failed::unanswered("the call's arguments are not in the vault as they were recorded")),
+        Revealed::Missing | Revealed::Damaged => {
+            return Err(Failed::unanswered("the call's arguments are not in the vault as they were recorded"));
+        }
     };
     let roles = reader.agents()?.into_iter().find(|a| a.id == record.agent.id).map(|a| a.roles).unwrap_or_default();
     let agent = Agent { id: record.agent.id.clone(), owner: record.agent.owner.clone(), roles, ..nobody()? };
@@ -253,12 +286,13 @@ fn recorded(config: &Config, catalog: &Catalog, what: &str) -> Result<Question, 
 fn labels_before(reader: &Reader, record: &CallRecord, index: u64) -> Result<Vec<String>, Failed> {
     let session = record.session.to_string();
     let filter = Filter { kind: Some(EventKind::Outcome), text: Some(session), ..Filter::default() };
-    let raised = reader.search(&filter, usize::MAX)?.into_iter().filter(|stored| stored.index < index).find_map(|stored| {
-        match stored.entry.event {
-            Event::Outcome(outcome) if !outcome.labels.is_empty() => Some(outcome.labels),
-            _ => None,
-        }
-    });
+    let raised =
+        reader.search(&filter, usize::MAX)?.into_iter().filter(|stored| stored.index < index).find_map(|stored| {
+            match stored.entry.event {
+                Event::Outcome(outcome) if !outcome.labels.is_empty() => Some(outcome.labels),
+                _ => None,
+            }
+        });
     Ok(raised.unwrap_or_default())
 }
 

@@ -96,7 +96,9 @@ impl AdminService for Gateway {
                 }
                 Ok(json!({}))
             }
-            "agents.list" => Ok(json!(self.engine().world().registry.all().iter().map(|a| agent_json(a)).collect::<Vec<_>>())),
+            "agents.list" => {
+                Ok(json!(self.engine().world().registry.all().iter().map(|a| agent_json(a)).collect::<Vec<_>>()))
+            }
             "agents.add" => self.add_agent(read(params)?).await,
             "agents.suspend" => self.change_agent(read(params)?, AgentState::Suspended, AgentAction::Suspended).await,
             "agents.resume" => self.change_agent(read(params)?, AgentState::Active, AgentAction::Resumed).await,
@@ -106,7 +108,8 @@ impl AdminService for Gateway {
             "sessions.reset" => {
                 let ResetSession { agent, owner } = read(params)?;
                 let now = self.engine().clock().now();
-                let reset = self.store.reset_session(&agent, &owner, &self.operator.id(), now).await.map_err(not_taken)?;
+                let reset =
+                    self.store.reset_session(&agent, &owner, &self.operator.id(), now).await.map_err(not_taken)?;
                 Ok(json!({ "reset": reset }))
             }
             other => Err(AdminError::new(AdminErrorKind::UnknownCommand, format!("there is no command `{other}`"))),
@@ -137,7 +140,10 @@ impl Gateway {
             return Err(AdminError::new(AdminErrorKind::NotFound, format!("there is no agent `{}`", one.id)));
         };
         if agent.state == AgentState::Retired {
-            return Err(AdminError::new(AdminErrorKind::Refused, format!("agent `{}` is retired, which is for good", one.id)));
+            return Err(AdminError::new(
+                AdminErrorKind::Refused,
+                format!("agent `{}` is retired, which is for good", one.id),
+            ));
         }
         self.put_agent(Agent { state, ..Agent::clone(agent) }, action).await
     }
@@ -164,7 +170,8 @@ impl Gateway {
 
     fn list_approvals(&self, list: &ListApprovals) -> Result<Value, AdminError> {
         let approvals: Vec<Value> = if list.all {
-            let all = self.store.list_approvals(1000).map_err(|e| AdminError::new(AdminErrorKind::Failed, e.to_string()))?;
+            let all =
+                self.store.list_approvals(1000).map_err(|e| AdminError::new(AdminErrorKind::Failed, e.to_string()))?;
             all.iter().map(|a| json!(a)).collect()
         } else {
             let now = self.engine().clock().now();

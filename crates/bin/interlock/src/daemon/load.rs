@@ -68,19 +68,30 @@ pub(crate) fn policy(
     let files = bundle_files(&config.policy_dir)?;
     let bundle = Bundle::parse(&files).map_err(NotInForce::new)?;
     if bundle.signed_by() != Some(*operator) {
-        return Err(NotInForce::new("the policy bundle is not signed by this operator; `interlock policy sign` signs it"));
+        return Err(NotInForce::new(
+            "the policy bundle is not signed by this operator; `interlock policy sign` signs it",
+        ));
     }
     if bundle.version() < floors.policy_version {
-        let why = format!("the policy bundle is version {}, and version {} was in force before", bundle.version(), floors.policy_version);
+        let why = format!(
+            "the policy bundle is version {}, and version {} was in force before",
+            bundle.version(),
+            floors.policy_version
+        );
         return Err(NotInForce(why));
     }
     if bundle.version() == floors.policy_version && floors.policy.is_some_and(|digest| digest != bundle.digest()) {
-        return Err(NotInForce::new("another policy bundle with this version was in force before; `interlock policy sign` raises it"));
+        return Err(NotInForce::new(
+            "another policy bundle with this version was in force before; `interlock policy sign` raises it",
+        ));
     }
     let (snapshot, _) = PolicySnapshot::new(&bundle, catalog.tools()).map_err(NotInForce::new)?;
     let results = bundle.run_cases(catalog.tools()).map_err(NotInForce::new)?;
-    let failed: Vec<String> =
-        results.iter().filter(|r| !r.passed()).map(|r| format!("{}: {}: {}", r.file, r.name, r.differences.join("; "))).collect();
+    let failed: Vec<String> = results
+        .iter()
+        .filter(|r| !r.passed())
+        .map(|r| format!("{}: {}: {}", r.file, r.name, r.differences.join("; ")))
+        .collect();
     if failed.is_empty() {
         Ok(Arc::new(snapshot))
     } else {

@@ -6,11 +6,13 @@ mod clock;
 mod drift;
 mod load;
 mod log;
+mod pin;
 mod servers;
 mod watch;
 
 pub(crate) use clock::now;
 pub(crate) use load::{Floors, bundle_files, catalog as load_catalog, policy as load_policy};
+pub(crate) use pin::pinned_operator;
 pub(crate) use servers::{client_info, identity_of, install, package_dir, spec_of};
 
 use clock::SystemClock;
@@ -22,7 +24,9 @@ use interlock_engine::ports::{Append, Clock, Ledger};
 use interlock_engine::{Engine, Ports, Settings, World};
 use interlock_gateway::{AdminOptions, AdminSocket, HttpOptions, Published, StdioOptions, serve_admin, serve_http};
 use interlock_identity::Registry;
-use interlock_ledger::entry::{CatalogAction, CatalogEvent, Entry, Event, EventKind, PolicyEvent, StartEvent, StopEvent};
+use interlock_ledger::entry::{
+    CatalogAction, CatalogEvent, Entry, Event, EventKind, PolicyEvent, StartEvent, StopEvent,
+};
 use interlock_model::Digest;
 use interlock_signature::PublicKey;
 use interlock_store::{Filter, Reader, Store, StoreOptions};
@@ -63,6 +67,8 @@ pub(crate) struct Gateway {
     /// Changes when another catalog came into force.
     catalog_loaded: channel::Sender<u64>,
     stop: channel::Sender<bool>,
+    /// One reload at a time: the watcher and a command may ask at once.
+    reloading: tokio::sync::Mutex<()>,
     log: Log,
 }
 
@@ -142,7 +148,7 @@ fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
 pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonError> {
     let (store, recovery) = Store::open(StoreOptions::new(config.data_dir.clone(), now()))?;
     let operator = operator::public_key(&config.data_dir)?;
-    same_operator(&config.data_dir, &operator)?;
+    pin::same_operator(&config.data_dir, &operator)?;
     let log = Log::open(&config.data_dir, background).map_err(DaemonError::Log)?;
     if recovery.closed_unknown > 0 {
         log.line(&format!("closed {} calls of the last run as unknown", recovery.closed_unknown));
@@ -169,9 +175,10 @@ pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonEr
     for why in &refused {
         log.line(&format!("not in force: {why}"));
     }
-    start_entries(&store, &config, &operator, &world, &floors, recovery.closed_unknown).await?;
+    let first = start_entries(&store, &config, &operator, &world, &floors, recovery.closed_unknown).await?;
 
-    let listener = listen(config.listen.mcp).map_err(|source| DaemonError::Listen { address: config.listen.mcp, source })?;
+    let listener =
+        listen(config.listen.mcp).map_err(|source| DaemonError::Listen { address: config.listen.mcp, source })?;
     let socket = AdminSocket::bind(&socket_path(&config.data_dir))?;
 
     let (events, listings) = mpsc::channel(EVENTS);
@@ -182,14 +189,12 @@ pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonEr
         operator,
         engine,
         store: store.clone(),
-        floors: Mutex::new(Floors {
-            catalog_serial: catalog.serial().max(floors.catalog_serial),
-            ..floors
-        }),
+        floors: Mutex::new(Floors { catalog_serial: catalog.serial().max(floors.catalog_serial), ..floors }),
         refused: Mutex::new(refused),
         visible: channel::channel(0).0,
         catalog_loaded: channel::channel(0).0,
         stop: channel::channel(false).0,
+        reloading: tokio::sync::Mutex::new(()),
         log,
         config,
     });
@@ -201,6 +206,15 @@ pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonEr
         store.append(append).await?;
     }
     tokio::task::spawn_blocking(move || store.close()).await.unwrap_or(Ok(()))?;
+    let claiming = gateway.clone();
+    match tokio::task::spawn_blocking(move || claim_sessions(&claiming.config, first)).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(count)) => {
+            gateway.log(&format!("{count} claims are in {}", gateway.config.data_dir.join("claims").display()))
+        }
+        Ok(Err(why)) => gateway.log(&format!("no claims were made: {why}; `interlock claim issue` makes them")),
+        Err(_) => gateway.log("no claims were made; `interlock claim issue` makes them"),
+    }
     gateway.log("stopped");
     Ok(())
 }
@@ -215,7 +229,7 @@ async fn serve(
     let published = Published {
         catalog_epoch: gateway.visible.subscribe(),
         checkpoint: {
-            let path = gateway.config.data_dir.join("checkpoint");
+            let path = gateway.config.data_dir.join("log").join("checkpoint");
             Arc::new(move || std::fs::read(&path).ok().map(Into::into))
         },
     };
@@ -226,7 +240,8 @@ async fn serve(
         message_bytes: limits.message_bytes,
         ..HttpOptions::default()
     };
-    let stdio = StdioOptions { endpoint: Endpoint::All, message_bytes: limits.message_bytes, ..StdioOptions::default() };
+    let stdio =
+        StdioOptions { endpoint: Endpoint::All, message_bytes: limits.message_bytes, ..StdioOptions::default() };
     let stopped = || {
         let mut stop = gateway.stop.subscribe();
         async move {
@@ -280,6 +295,7 @@ impl Gateway {
 
     /// Takes up what the operator changed on disk. Returns what was refused, and why.
     pub(crate) async fn reload(&self) -> Vec<String> {
+        let _one = self.reloading.lock().await;
         let floors = *self.floors.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.engine.world();
         let mut refused = Vec::new();
@@ -329,7 +345,11 @@ impl Gateway {
             entries.push(Event::Catalog(activated(&world, &self.operator)));
         }
         if policy_changed {
-            entries.push(Event::Policy(PolicyEvent { activated: true, policy: world.policy_record.clone(), reason: String::new() }));
+            entries.push(Event::Policy(PolicyEvent {
+                activated: true,
+                policy: world.policy_record.clone(),
+                reason: String::new(),
+            }));
         }
         {
             let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -434,29 +454,6 @@ pub(crate) fn floors(data_dir: &Path) -> Result<Floors, interlock_store::ReadErr
     Ok(floors)
 }
 
-/// The key id of the operator whose signatures this ledger's last run obeyed; `None` where there was none yet.
-pub(crate) fn pinned_operator(data_dir: &Path) -> Result<Option<String>, interlock_store::ReadError> {
-    let reader = match Reader::open(data_dir) {
-        Err(interlock_store::OpenError::NoLedger(_)) => return Ok(None),
-        other => other?,
-    };
-    let starts = Filter { kind: Some(EventKind::Start), ..Filter::default() };
-    Ok(reader.search(&starts, 1)?.into_iter().find_map(|stored| match stored.entry.event {
-        Event::Start(start) => Some(start.operator),
-        _ => None,
-    }))
-}
-
-/// Nothing is obeyed that is signed by another operator than the one this ledger knows (design 4.10): who can
-/// write to the data directory could else put a key of their own there, and sign with that.
-fn same_operator(data_dir: &Path, operator: &PublicKey) -> Result<(), DaemonError> {
-    let found = operator.id();
-    match pinned_operator(data_dir)? {
-        Some(pinned) if pinned != found => Err(DaemonError::OtherOperator { pinned, found }),
-        _ => Ok(()),
-    }
-}
-
 async fn start_entries(
     store: &Store,
     config: &Config,
@@ -464,7 +461,7 @@ async fn start_entries(
     world: &World,
     floors: &Floors,
     recovered: u64,
-) -> Result<(), DaemonError> {
+) -> Result<u64, DaemonError> {
     let in_force = world.policy.as_ref().map(|_| world.policy_record.clone());
     let has_catalog = world.catalog.serial() > 0;
     let mut events = vec![Event::Start(StartEvent {
@@ -482,47 +479,35 @@ async fn start_entries(
     if let Some(policy) = in_force.filter(|p| floors.policy != Some(p.digest)) {
         events.push(Event::Policy(PolicyEvent { activated: true, policy, reason: String::new() }));
     }
+    let mut first = None;
     for event in events {
-        store.append(Append::entry(&Entry::new(now(), event))?).await?;
+        let appended = store.append(Append::entry(&Entry::new(now(), event))?).await?;
+        first.get_or_insert(appended.index);
     }
-    Ok(())
+    Ok(first.unwrap_or_default())
+}
+
+/// Claims of the sessions that had calls since the entry at `first`, made at an orderly stop.
+fn claim_sessions(config: &Config, first: u64) -> Result<usize, String> {
+    let reader = Reader::open(&config.data_dir).map_err(|e| e.to_string())?;
+    let mut sessions = std::collections::BTreeSet::new();
+    let mut next = first;
+    loop {
+        let chunk = reader.entries(next..u64::MAX, 4096).map_err(|e| e.to_string())?;
+        let Some(last) = chunk.last() else { break };
+        next = last.index + 1;
+        sessions.extend(chunk.iter().filter_map(|stored| match &stored.entry.event {
+            Event::Intent(call) | Event::Denial(call) => Some(call.session),
+            _ => None,
+        }));
+    }
+    for session in &sessions {
+        crate::commands::issue_claims(config, Some(&session.to_string()), false, &config.data_dir.join("claims"))?;
+    }
+    Ok(sessions.len())
 }
 
 /// The digest of the running binary, for claims; zeros where it cannot be read.
 pub(crate) fn binary_digest() -> Digest {
     std::env::current_exe().and_then(std::fs::read).map_or(Digest([0; 32]), |bytes| Digest::of(&bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use interlock_bin::config::FILE_NAME;
-
-    fn key(byte: u8) -> PublicKey {
-        PublicKey::from_bytes([byte; 32])
-    }
-
-    #[tokio::test]
-    async fn invariant_10_another_operators_key_is_not_obeyed() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config::parse("version = 1\n", &dir.path().join(FILE_NAME)).unwrap();
-        let (first, other) = (key(1), key(2));
-        // No ledger yet: whoever is there first is the operator.
-        same_operator(&config.data_dir, &first).unwrap();
-        let (store, _) = Store::open(StoreOptions::new(config.data_dir.clone(), now())).unwrap();
-        same_operator(&config.data_dir, &first).unwrap();
-        let world = World::closed(Arc::new(Catalog::empty()), Arc::new(Registry::new([])), Arc::new(settings(&config)));
-        for _ in 0..2 {
-            start_entries(&store, &config, &first, &world, &Floors::default(), 0).await.unwrap();
-            same_operator(&config.data_dir, &first).unwrap();
-            let error = same_operator(&config.data_dir, &other).unwrap_err();
-            assert!(matches!(&error, DaemonError::OtherOperator { pinned, found } if *pinned == first.id() && *found == other.id()));
-            assert!(error.to_string().contains("restore `keys/operator.pub`"), "{error}");
-        }
-        // The newest start counts.
-        start_entries(&store, &config, &other, &world, &Floors::default(), 0).await.unwrap();
-        same_operator(&config.data_dir, &other).unwrap();
-        same_operator(&config.data_dir, &first).unwrap_err();
-        store.close().unwrap();
-    }
 }

@@ -25,7 +25,11 @@ pub(crate) fn package_dir(config: &Config, server: &ServerName) -> PathBuf {
 }
 
 /// Installs the server's package, if it is one and is not installed yet.
-pub(crate) async fn install(config: &Config, server: &ResolvedServer, say: &(dyn Fn(Progress) + Sync)) -> Result<(), String> {
+pub(crate) async fn install(
+    config: &Config,
+    server: &ResolvedServer,
+    say: &(dyn Fn(Progress) + Sync),
+) -> Result<(), String> {
     let ResolvedLaunch::Package { package, bin, with, .. } = &server.launch else { return Ok(()) };
     let wanted = PackageRef {
         registry: match package.registry() {
@@ -44,7 +48,13 @@ pub(crate) async fn install(config: &Config, server: &ResolvedServer, say: &(dyn
 /// fetched or resolved here.
 pub(crate) fn spec_of(config: &Config, server: &ResolvedServer) -> Result<ServerSpec, String> {
     let reveal = |values: &[config::Resolved]| values.iter().map(|v| v.danger_reveal().to_owned()).collect::<Vec<_>>();
-    let env = || server.env.iter().map(|(k, v)| (k.clone(), SecretString::from(v.danger_reveal().to_owned()))).collect::<Vec<_>>();
+    let env = || {
+        server
+            .env
+            .iter()
+            .map(|(k, v)| (k.clone(), SecretString::from(v.danger_reveal().to_owned())))
+            .collect::<Vec<_>>()
+    };
     let launch = match &server.launch {
         ResolvedLaunch::Package { args, .. } => {
             let installed = Installed::load(&package_dir(config, &server.name)).map_err(|e| {
@@ -80,7 +90,11 @@ pub(crate) fn spec_of(config: &Config, server: &ResolvedServer) -> Result<Server
 
 /// What the server is, from the files that would run. Arguments stand as configured: a reference to a
 /// secret stays a reference. Reads every file of a package.
-pub(crate) async fn identity_of(config: &Config, server: &ServerName, spec: &ServerSpec) -> Result<ServerIdentity, String> {
+pub(crate) async fn identity_of(
+    config: &Config,
+    server: &ServerName,
+    spec: &ServerSpec,
+) -> Result<ServerIdentity, String> {
     let configured = config.servers.get(server).ok_or("it is not configured")?;
     let args: Vec<String> = configured.launch.args().iter().map(ToString::to_string).collect();
     let launch = match &spec.launch {
@@ -118,11 +132,16 @@ pub(super) async fn admitted(
     admitted
 }
 
-async fn admit(config: &Config, server: &ResolvedServer, catalog: &Catalog, store: &Store) -> Result<ServerSpec, String> {
+async fn admit(
+    config: &Config,
+    server: &ResolvedServer,
+    catalog: &Catalog,
+    store: &Store,
+) -> Result<ServerSpec, String> {
     let name = &server.name;
-    let approved = catalog
-        .server(name)
-        .ok_or_else(|| format!("no tool of it is approved; `interlock catalog scan {name}` and `approve {name}` do that"))?;
+    let approved = catalog.server(name).ok_or_else(|| {
+        format!("no tool of it is approved; `interlock catalog scan {name}` and `approve {name}` do that")
+    })?;
     let spec = spec_of(config, server)?;
     let identity = identity_of(config, name, &spec).await?;
     if identity.digest() == approved.identity_digest {
@@ -172,7 +191,9 @@ pub(super) async fn restart(gateway: &Gateway, catalog: &Catalog) -> Vec<String>
 pub(super) fn status_json(status: &ServerStatus) -> Value {
     let (condition, detail) = match &status.condition {
         Condition::Connecting => ("connecting", String::new()),
-        Condition::Up { revision, server_info } => ("up", format!("{} {} ({revision})", server_info.name, server_info.version)),
+        Condition::Up { revision, server_info } => {
+            ("up", format!("{} {} ({revision})", server_info.name, server_info.version))
+        }
         Condition::Down { reason } => ("down", reason.clone()),
     };
     json!({

@@ -58,7 +58,9 @@ pub(crate) async fn expire_approvals(gateway: Arc<Gateway>) {
 #[cfg(unix)]
 pub(crate) async fn stop_on_signal(gateway: Arc<Gateway>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return;
+    };
     tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
     gateway.log("stopping");
     gateway.stop.send_replace(true);

@@ -64,7 +64,10 @@ impl Stage {
     fn set(dir: PathBuf) -> Result<Self, Failed> {
         let marker = dir.join("DEMO");
         if dir.exists() && !marker.exists() && dir.read_dir().map_err(Failed::usage)?.next().is_some() {
-            return Err(Failed::usage(format!("`{}` exists and is not a demo's; name another with --dir", dir.display())));
+            return Err(Failed::usage(format!(
+                "`{}` exists and is not a demo's; name another with --dir",
+                dir.display()
+            )));
         }
         let interlock = std::env::current_exe().map_err(Failed::unanswered)?;
         if marker.exists() {
@@ -129,7 +132,8 @@ impl Stage {
     fn command(&self, args: &[&str]) -> Result<Value, Failed> {
         let output = self.interlock(args)?;
         if !output.status.success() {
-            let said = [&output.stdout[..], &output.stderr[..]].map(|b| String::from_utf8_lossy(b).into_owned()).concat();
+            let said =
+                [&output.stdout[..], &output.stderr[..]].map(|b| String::from_utf8_lossy(b).into_owned()).concat();
             return Err(Failed::unanswered(format!("`interlock {}` failed: {}", args.join(" "), said.trim())));
         }
         Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
@@ -152,14 +156,16 @@ impl Stage {
         self.move_to_a_free_port()?;
         self.write("policy/demo.cedar", POLICY)?;
         self.write("policy/tests/demo.json", POLICY_TESTS)?;
-        let scanned = screen.during("connecting to the servers and listing their tools", || self.command(&["catalog", "scan"]))?;
+        let scanned = screen
+            .during("connecting to the servers and listing their tools", || self.command(&["catalog", "scan"]))?;
         screen.servers(&scanned);
         self.world(&["make", &self.path("customers.db"), &self.path("workspace/backups/customers.sql")])?;
         let facts = FACTS.iter().flat_map(|(flag, fact)| [*flag, *fact]);
         let approve: Vec<&str> = ["catalog", "approve", "--all", "--yes"].into_iter().chain(facts).collect();
         let approved = self.command(&approve)?;
         let signed = self.command(&["policy", "sign"])?;
-        let added = self.command(&["agents", "add", "bookkeeper", "--owner", "ada@example.org", "--purpose", "late payments"])?;
+        let added =
+            self.command(&["agents", "add", "bookkeeper", "--owner", "ada@example.org", "--purpose", "late payments"])?;
         screen.ready(&approved, &signed, &added);
         let status = self.command(&["status"])?;
         let steps = self.act(screen, headless, &status, &added)?;
@@ -168,7 +174,8 @@ impl Stage {
 
     /// Runs the agent and shows each of its steps as it happens.
     fn act(&self, screen: &Screen, headless: bool, status: &Value, added: &Value) -> Result<Vec<Step>, Failed> {
-        let text = |value: &Value, member: &str| value.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |value: &Value, member: &str| value.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut agent = Command::new(self.peers.python(&self.dir))
             .arg(self.dir.join("agent.py"))
             .args([text(status, "mcp"), text(added, "key"), self.path("workspace")])

@@ -15,7 +15,9 @@ impl Peers {
     pub(super) fn find() -> Self {
         let path = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.exists());
         match (std::env::var("PEERS_NODE").ok(), path("PEERS_NPM"), path("PEERS_PY1"), path("PEERS_PY2")) {
-            (Some(node), Some(npm), Some(python_1), Some(python_2)) => Self::Installed { node, npm, python_1, python_2 },
+            (Some(node), Some(npm), Some(python_1), Some(python_2)) => {
+                Self::Installed { node, npm, python_1, python_2 }
+            }
             _ => Self::Packages,
         }
     }

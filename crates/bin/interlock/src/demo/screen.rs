@@ -50,7 +50,11 @@ impl Screen {
             let identity = server.get("identity");
             let of = |member: &str| identity.and_then(|i| i.get(member)).and_then(Value::as_str).unwrap_or_default();
             let what = [of("package"), of("path"), of("url")].into_iter().find(|t| !t.is_empty()).unwrap_or_default();
-            println!("  {}  {tools:>2} tools  {}", self.term.paint(Tone::Name, &format!("{name:<6}")), self.term.paint(Tone::Faint, &clean(what)));
+            println!(
+                "  {}  {tools:>2} tools  {}",
+                self.term.paint(Tone::Name, &format!("{name:<6}")),
+                self.term.paint(Tone::Faint, &clean(what))
+            );
         }
     }
 
@@ -58,7 +62,9 @@ impl Screen {
         let tools = approved.get("approved").and_then(Value::as_array).map_or(0, Vec::len);
         let version = signed.get("version").and_then(Value::as_u64).unwrap_or(0);
         let agent = added.pointer("/agent/id").and_then(Value::as_str).unwrap_or_default();
-        println!("  {tools} definitions pinned and signed; policy version {version} signed, its own tests pass; agent `{agent}` of ada@example.org has a key");
+        println!(
+            "  {tools} definitions pinned and signed; policy version {version} signed, its own tests pass; agent `{agent}` of ada@example.org has a key"
+        );
     }
 
     pub(super) fn connected(&self, what: &str, tools: u64) {
@@ -72,9 +78,18 @@ impl Screen {
             "step_up" => (Tone::Warn, "STEP UP"),
             _ => (Tone::Bad, "DENIED "),
         };
-        println!("  {}  {:<34} {}", self.term.paint(tone, word), clean(&step.title), self.term.paint(Tone::Faint, &clean(&step.tool)));
+        println!(
+            "  {}  {:<34} {}",
+            self.term.paint(tone, word),
+            clean(&step.title),
+            self.term.paint(Tone::Faint, &clean(&step.tool))
+        );
         if !step.reason.is_empty() {
-            println!("           {} {}", clean(&step.reason), self.term.paint(Tone::Faint, &format!("({})", clean(&step.code))));
+            println!(
+                "           {} {}",
+                clean(&step.reason),
+                self.term.paint(Tone::Faint, &format!("({})", clean(&step.code)))
+            );
         } else if step.failed {
             println!("           {}", clean(step.answer.lines().next().unwrap_or_default()));
         }
@@ -82,7 +97,11 @@ impl Screen {
 
     pub(super) fn asked(&self, shown: &Value) {
         let arguments = shown.get("arguments").and_then(Value::as_str).unwrap_or_default();
-        println!("           {} {}", self.term.paint(Tone::Name, "the operator is asked about exactly this:"), clean(arguments));
+        println!(
+            "           {} {}",
+            self.term.paint(Tone::Name, "the operator is asked about exactly this:"),
+            clean(arguments)
+        );
     }
 
     pub(super) fn confirm(&self) -> Result<bool, Failed> {
@@ -106,23 +125,60 @@ impl Screen {
         let allowed = ending.steps.iter().filter(|s| s.allowed()).count();
         let entries = ending.verified.get("entries").and_then(Value::as_u64).unwrap_or(0);
         let row = |name: &str, what: &str| println!("  {name:<13}{what}");
-        row("calls", &format!("{} of the agent: {allowed} allowed, {} waited for a human, {} denied", ending.steps.len(), count("step_up"), count("deny")));
-        row("database", &format!("{} customers of 5, {sessions} live sessions of 2; expired ones went with the operator's signature", good(customers)));
+        row(
+            "calls",
+            &format!(
+                "{} of the agent: {allowed} allowed, {} waited for a human, {} denied",
+                ending.steps.len(),
+                count("step_up"),
+                count("deny")
+            ),
+        );
+        row(
+            "database",
+            &format!(
+                "{} customers of 5, {sessions} live sessions of 2; expired ones went with the operator's signature",
+                good(customers)
+            ),
+        );
         row("backup", &format!("{} bytes, untouched", good(&ending.backup.to_string())));
         row("secret", &good("never read, never sent"));
         row("ledger", &format!("{} ({entries} entries, every one canonical, chained, signed for)", good("verified")));
         let status = ending.claim.get("verified").and_then(Value::as_bool) == Some(true);
-        row("claim", &format!("{} ({})", if status { good("verified") } else { "not verified".to_owned() }, "TRACE 0.2, software-only: no hardware vouches for it"));
+        row(
+            "claim",
+            &format!(
+                "{} ({})",
+                if status { good("verified") } else { "not verified".to_owned() },
+                "TRACE 0.2, software-only: no hardware vouches for it"
+            ),
+        );
         let named = ending.refused.pointer("/first_bad/index").map(ToString::to_string).unwrap_or_default();
-        row("tampered", &format!("a copy with entry {} changed: {}, at entry {named}", ending.tampered_row, good("refused")));
-        row("forged", &format!("a claim with another agent's name: {}", if ending.claim_refused { good("refused") } else { "NOT refused".to_owned() }));
+        row(
+            "tampered",
+            &format!("a copy with entry {} changed: {}, at entry {named}", ending.tampered_row, good("refused")),
+        );
+        row(
+            "forged",
+            &format!(
+                "a claim with another agent's name: {}",
+                if ending.claim_refused { good("refused") } else { "NOT refused".to_owned() }
+            ),
+        );
         println!("\n  Everything stays in {}. Look around:", ending.dir.display());
         let config = ending.dir.join("interlock.toml");
         for command in ["ledger tail", "ledger search --decision deny", "policy explain CALL"] {
-            println!("    {}", self.term.paint(Tone::Name, &format!("interlock --config {} {command}", config.display())));
+            println!(
+                "    {}",
+                self.term.paint(Tone::Name, &format!("interlock --config {} {command}", config.display()))
+            );
         }
         println!("    {}", self.term.paint(Tone::Name, &format!("interlock-verify {}", ending.record)));
-        let (tone, word) = if ending.held { (Tone::Good, "The demo went as it must.") } else { (Tone::Bad, "The demo did NOT go as it must.") };
+        let (tone, word) = if ending.held {
+            (Tone::Good, "The demo went as it must.")
+        } else {
+            (Tone::Bad, "The demo did NOT go as it must.")
+        };
         println!("\n{}", self.term.paint(tone, word));
     }
 }

@@ -50,5 +50,7 @@ const EXPECTED: [(&str, &str); 10] = [
 
 /// Whether every step went as it must.
 pub(super) fn held(steps: &[Step]) -> bool {
-    EXPECTED.iter().all(|(title, decision)| steps.iter().any(|s| s.title == *title && s.decision == *decision && !s.failed))
+    EXPECTED
+        .iter()
+        .all(|(title, decision)| steps.iter().any(|s| s.title == *title && s.decision == *decision && !s.failed))
 }

@@ -92,9 +92,9 @@ fn same_user(facts: &Facts, data: FileFacts) -> Check {
             "data.same-user",
             "the gateway runs as you do, and so do agents that you start with a shell. Such an agent can read secrets.toml and so \
              use the servers' credentials without the gateway, stop it, or delete the ledger. It cannot sign with the operator's \
-             key: that takes the passphrase. With a key of its own in the place of operator.pub, this ledger does not start \
-             again: only a new one would. A ledger that was replaced, shortened or rewritten is recognised by anyone who kept \
-             an earlier checkpoint",
+             key: that takes the passphrase. With a key of its own in the place of operator.pub the gateway does not start, \
+             unless it also signs a false start entry with the log's key, and that entry stays. A ledger that was replaced, \
+             shortened or rewritten is recognised by anyone who kept an earlier checkpoint",
             "give the gateway a user of its own, or run agents in a container without this directory; note the operator's key id \
              and keep checkpoints elsewhere (SECURITY.md)",
         ),

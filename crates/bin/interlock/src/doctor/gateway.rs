@@ -22,7 +22,11 @@ pub(super) fn checks(config: &Config, facts: &Facts) -> Vec<Check> {
             &gateway.catalog,
             |c| {
                 let (tools, servers) = (c.tools.values().sum::<usize>(), c.tools.len());
-                format!("serial {}, {tools} tools of {servers} {}", c.serial, if servers == 1 { "server" } else { "servers" })
+                format!(
+                    "serial {}, {tools} tools of {servers} {}",
+                    c.serial,
+                    if servers == 1 { "server" } else { "servers" }
+                )
             },
             "run `interlock catalog verify`; `interlock catalog scan` and `approve` make a new one",
         ),

@@ -137,7 +137,11 @@ impl Report {
             let member = servers_path(host, file).join(".");
             let command = term.paint(Tone::Name, &registering.line(host));
             let _ = writeln!(out, "  register an agent for it, which prints its key:\n    {command}");
-            let _ = writeln!(out, "  then put this, with that key, instead of what `{member}` holds in {}:", file.display());
+            let _ = writeln!(
+                out,
+                "  then put this, with that key, instead of what `{member}` holds in {}:",
+                file.display()
+            );
             for line in entry.snippet(host, file).lines() {
                 let _ = writeln!(out, "    {line}");
             }

@@ -156,15 +156,19 @@ impl<G: Governed> Front<G> {
             ));
         }
         let options = &self.options;
-        body::read(headers, body, options.message_bytes, options.body_timeout, &self.load).await.map_err(|fault| match fault {
-            BodyFault::TooLarge => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, era::too_large(options.message_bytes)),
-            BodyFault::NoRoom => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, era::overloaded()),
-            BodyFault::TooSlow => Refusal::new(
-                StatusCode::REQUEST_TIMEOUT,
-                RpcError::new(RpcError::INVALID_REQUEST, Code::Malformed, "the body did not arrive in time"),
-            ),
-            BodyFault::Broken => {
-                Refusal::bad(RpcError::new(RpcError::PARSE, Code::Malformed, "the body is incomplete"))
+        body::read(headers, body, options.message_bytes, options.body_timeout, &self.load).await.map_err(|fault| {
+            match fault {
+                BodyFault::TooLarge => {
+                    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, era::too_large(options.message_bytes))
+                }
+                BodyFault::NoRoom => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, era::overloaded()),
+                BodyFault::TooSlow => Refusal::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    RpcError::new(RpcError::INVALID_REQUEST, Code::Malformed, "the body did not arrive in time"),
+                ),
+                BodyFault::Broken => {
+                    Refusal::bad(RpcError::new(RpcError::PARSE, Code::Malformed, "the body is incomplete"))
+                }
             }
         })
     }

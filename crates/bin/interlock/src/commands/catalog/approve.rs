@@ -7,7 +7,9 @@ use crate::daemon::{now, socket_path};
 use interlock_bin::config::{Config, read_text};
 use interlock_bin::private_file;
 use interlock_bin::term::{Tone, clean};
-use interlock_catalog::{Candidate, Candidates, Destination, Lock, ToolFacts, approve, candidates::adopt, lookalike::concerns};
+use interlock_catalog::{
+    Candidate, Candidates, Destination, Lock, ToolFacts, approve, candidates::adopt, lookalike::concerns,
+};
 use interlock_gateway::AdminClient;
 use interlock_model::{Effect, OwnerId};
 use interlock_signature::Signer;
@@ -16,13 +18,16 @@ use std::io::{BufRead, IsTerminal, Write};
 
 pub(super) async fn run(context: &Context, config: &Config, args: &ApproveArgs) -> Result<Done, Failed> {
     let file = candidates_file(config);
-    let text = read_text(&file, MAX_BYTES)
-        .map_err(|e| Failed::usage(format!("there are no candidates ({CANDIDATES}: {e}); run `interlock catalog scan` first")))?;
+    let text = read_text(&file, MAX_BYTES).map_err(|e| {
+        Failed::usage(format!("there are no candidates ({CANDIDATES}: {e}); run `interlock catalog scan` first"))
+    })?;
     let found = Candidates::parse(text.as_bytes()).map_err(|e| Failed::usage(format!("`{}`: {e}", file.display())))?;
     let wanted: Vec<Candidate> = found.iter().filter(|c| args.all || args.names.iter().any(|n| names(n, c))).collect();
     for name in &args.names {
         if !wanted.iter().any(|c| names(name, c)) {
-            return Err(Failed::usage(format!("the last scan found no `{name}`; `interlock catalog scan` looks again")));
+            return Err(Failed::usage(format!(
+                "the last scan found no `{name}`; `interlock catalog scan` looks again"
+            )));
         }
     }
     let overrides = Overrides::parse(args)?;
@@ -48,7 +53,8 @@ pub(super) async fn run(context: &Context, config: &Config, args: &ApproveArgs) 
         }
         let open = concerns(&candidate.server, &candidate.identity, &candidate.definition, &lock);
         concerned += open.len();
-        let accepted: Vec<String> = open.iter().map(interlock_catalog::Concern::id).filter(|id| args.accept.contains(id)).collect();
+        let accepted: Vec<String> =
+            open.iter().map(interlock_catalog::Concern::id).filter(|id| args.accept.contains(id)).collect();
         used.extend(args.accept.iter().filter(|id| accepted.contains(id)));
         if !args.yes && !ask(context, &name, candidate, &facts)? {
             refused.push((name, "not confirmed".to_owned()));
@@ -117,7 +123,12 @@ fn ask(context: &Context, name: &str, candidate: &Candidate, facts: &ToolFacts) 
     let term = &context.err;
     eprintln!("\n{}", term.paint(Tone::Strong, name));
     eprintln!("{}", term.wrap(2, &clean(&candidate.definition.description().unwrap_or_default())));
-    eprintln!("  effects {}; destination {}; sensitivity {}", facts.effects, clean(facts.destination.as_str()), facts.sensitivity.as_str());
+    eprintln!(
+        "  effects {}; destination {}; sensitivity {}",
+        facts.effects,
+        clean(facts.destination.as_str()),
+        facts.sensitivity.as_str()
+    );
     for reason in &candidate.proposal.reasons {
         eprintln!("  because {}", clean(reason));
     }
@@ -142,7 +153,9 @@ impl<'a> Overrides<'a> {
             }
         }
         for item in &args.sensitivities {
-            value_of(item)?.parse::<interlock_model::Sensitivity>().map_err(|e| Failed::usage(format!("--sensitivity {item}: {e}")))?;
+            value_of(item)?
+                .parse::<interlock_model::Sensitivity>()
+                .map_err(|e| Failed::usage(format!("--sensitivity {item}: {e}")))?;
         }
         for item in &args.destinations {
             destination(value_of(item)?)?;
@@ -152,7 +165,9 @@ impl<'a> Overrides<'a> {
 
     fn facts(&self, name: &str, candidate: &Candidate) -> ToolFacts {
         // What is said of a tool counts before what is said of its server.
-        let said = |items: &'a [String], of: &str| items.iter().rev().find_map(|i| i.split_once('=').filter(|(n, _)| *n == of).map(|(_, v)| v));
+        let said = |items: &'a [String], of: &str| {
+            items.iter().rev().find_map(|i| i.split_once('=').filter(|(n, _)| *n == of).map(|(_, v)| v))
+        };
         let of = |items: &'a [String]| said(items, name).or_else(|| said(items, candidate.server.as_str()));
         let mut facts = ToolFacts { confirmed: true, ..candidate.proposal.facts.clone() };
         if let Some(effects) = of(&self.0.effects) {
@@ -169,11 +184,13 @@ impl<'a> Overrides<'a> {
 }
 
 fn value_of(item: &str) -> Result<&str, Failed> {
-    item.split_once('=').map(|(_, v)| v).ok_or_else(|| Failed::usage(format!("`{item}` is not of the form server/tool=value")))
+    item.split_once('=')
+        .map(|(_, v)| v)
+        .ok_or_else(|| Failed::usage(format!("`{item}` is not of the form server/tool=value")))
 }
 
 fn destination(text: &str) -> Result<Destination, Failed> {
-    serde_json::from_value(json!(text))
-        .or_else(|_| serde_json::from_value(json!({ "host": text })))
-        .map_err(|_| Failed::usage(format!("`{text}` is not a destination: use local, internal, internet or a host name")))
+    serde_json::from_value(json!(text)).or_else(|_| serde_json::from_value(json!({ "host": text }))).map_err(|_| {
+        Failed::usage(format!("`{text}` is not a destination: use local, internal, internet or a host name"))
+    })
 }

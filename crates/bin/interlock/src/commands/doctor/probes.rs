@@ -127,7 +127,8 @@ fn signed(config: &Config) -> (Option<Arc<Catalog>>, Probe<CatalogFacts>, Probe<
             (Some(catalog), Probe::Found(facts), policy)
         }
         Err(why) => {
-            let policy = Probe::NotTried("a bundle is checked against the catalog, and there is none in order".to_owned());
+            let policy =
+                Probe::NotTried("a bundle is checked against the catalog, and there is none in order".to_owned());
             (None, Probe::Failed(why.to_string()), policy)
         }
     }
@@ -160,10 +161,16 @@ async fn daemon(config: &Config) -> (Probe<DaemonFacts>, Vec<String>) {
 fn daemon_facts(status: &Value) -> DaemonFacts {
     let pid = status.get("pid").and_then(Value::as_u64).unwrap_or_default();
     let down = |server: &Value| {
-        (text(server, "condition") == "down").then(|| format!("`{}` ({})", text(server, "server"), text(server, "detail")))
+        (text(server, "condition") == "down")
+            .then(|| format!("`{}` ({})", text(server, "server"), text(server, "detail")))
     };
     DaemonFacts {
-        about: format!("version {}, process {pid}, {} mode, {}", text(status, "build"), text(status, "mode"), text(status, "mcp")),
+        about: format!(
+            "version {}, process {pid}, {} mode, {}",
+            text(status, "build"),
+            text(status, "mode"),
+            text(status, "mcp")
+        ),
         refused: all(status, "refused", |why| why.as_str().unwrap_or_default().to_owned()),
         down: all(status, "servers", down).into_iter().flatten().collect(),
     }
@@ -251,10 +258,15 @@ async fn server_probe(config: &Config, server: &Server, catalog: Option<&Catalog
         return ServerProbe { installed, ..not_tried("there is no catalog in order to compare it with") };
     };
     let Some(approved) = catalog.server(&server.name) else {
-        let why = format!("no tool of it is approved yet: `interlock catalog scan {0}` and `approve {0}` do that", server.name);
+        let why = format!(
+            "no tool of it is approved yet: `interlock catalog scan {0}` and `approve {0}` do that",
+            server.name
+        );
         return ServerProbe { installed, ..not_tried(&why) };
     };
-    let identity = Probe::of(identity_of(config, &server.name, &spec).await.map(|found| found.digest() == approved.identity_digest));
+    let identity = Probe::of(
+        identity_of(config, &server.name, &spec).await.map(|found| found.digest() == approved.identity_digest),
+    );
     let listed = match &identity {
         Probe::Found(true) => Probe::of(listed(&spec, catalog).await),
         _ => Probe::NotTried("it is not started: it is not known to be what was approved".to_owned()),
@@ -276,7 +288,9 @@ async fn listed(spec: &ServerSpec, catalog: &Catalog) -> Result<Listed, String> 
         .map_err(|e| e.detail)?;
     let live: Vec<Live> = listing.tools.iter().map(|raw| Live::read(raw)).collect();
     let drifts = drift(&spec.name, catalog, &live);
-    let called = |tool: Option<&interlock_model::ToolName>| tool.map_or_else(|| "(without a name)".to_owned(), ToString::to_string);
+    let called = |tool: Option<&interlock_model::ToolName>| {
+        tool.map_or_else(|| "(without a name)".to_owned(), ToString::to_string)
+    };
     Ok(Listed {
         tools: live.len(),
         quarantined: drifts.iter().filter(|d| d.kind.quarantines()).map(|d| called(d.tool.as_ref())).collect(),
