@@ -314,7 +314,20 @@ impl Decided {
         self.identified().refused(refusal, record)
     }
 
-    /// Lets the call go on. `None` where policy did not say so and the mode stops what it did not: the
+    /// Refuses for the reason that policy gave.
+    pub(crate) fn refuse_as_decided(self, now_us: u64) -> Refused {
+        let decision = &self.decision;
+        let refusal = Refusal {
+            code: decision.code.unwrap_or(Code::PolicyDenied),
+            outcome: decision.outcome,
+            reason: decision.reason.clone(),
+            approval: None,
+            tier: decision.tier,
+        };
+        self.refuse(refusal, now_us)
+    }
+
+    /// Lets the call go on, or gives it back where policy did not say so and the mode stops what it did not: the
     /// only other way in is an approval that was just consumed in memory, and the store checks it again.
     pub(crate) fn permit(self, approval: Option<Approval>) -> Result<Permitted, Box<Self>> {
         let allowed = matches!(self.decision.outcome, Outcome::Allow | Outcome::Modify);

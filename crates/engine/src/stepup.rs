@@ -15,17 +15,7 @@ impl<P: Ports> Engine<P> {
         if decided.decision.outcome == Outcome::StepUp && decided.world().settings.mode.stops() {
             return self.step_up(decided).await;
         }
-        decided.permit(None).map_err(|decided| {
-            let decision = &decided.decision;
-            let refusal = Refusal {
-                code: decision.code.unwrap_or(Code::PolicyDenied),
-                outcome: decision.outcome,
-                reason: decision.reason.clone(),
-                approval: None,
-                tier: decision.tier,
-            };
-            decided.refuse(refusal, self.clock.monotonic_us())
-        })
+        decided.permit(None).map_err(|decided| decided.refuse_as_decided(self.clock.monotonic_us()))
     }
 
     async fn step_up(&self, decided: Decided) -> Result<Permitted, Refused> {
@@ -38,18 +28,9 @@ impl<P: Ports> Engine<P> {
         match Approval::clone(&approval).consume(decided.identified().call, &seen, now) {
             Ok(consumed) => {
                 let tier = approval.statement.seen.tier;
-                decided.redecide(tier, now).permit(Some(consumed)).map_err(|decided| {
-                    // The human's yes lifts the step-up and nothing else; something else forbids it now.
-                    let decision = &decided.decision;
-                    let refusal = Refusal {
-                        code: decision.code.unwrap_or(Code::PolicyDenied),
-                        outcome: decision.outcome,
-                        reason: decision.reason.clone(),
-                        approval: None,
-                        tier: None,
-                    };
-                    decided.refuse(refusal, self.clock.monotonic_us())
-                })
+                // The human's yes lifts the step-up and nothing else; something else may forbid it now.
+                let judged_again = decided.redecide(tier, now).permit(Some(consumed));
+                judged_again.map_err(|decided| decided.refuse_as_decided(self.clock.monotonic_us()))
             }
             Err(ConsumeError::Pending) if approval.statement.seen == seen => {
                 let reason = decided.decision.reason.clone();
