@@ -173,7 +173,10 @@ impl Screen {
                 self.term.paint(Tone::Name, &format!("interlock --config {} {command}", config.display()))
             );
         }
-        println!("    {}", self.term.paint(Tone::Name, &format!("interlock-verify {}", ending.record)));
+        let transcript = ending.record.replace(".json", ".transcript.ndjson");
+        let key = ending.dir.join("claims/claim.key");
+        let verify = format!("interlock-verify {} --transcript {transcript} --key {}", ending.record, key.display());
+        println!("    {}", self.term.paint(Tone::Name, &verify));
         let (tone, word) = if ending.held {
             (Tone::Good, "The demo went as it must.")
         } else {
