@@ -27,6 +27,9 @@ pub trait Ports: Send + Sync + 'static {
     type Upstream: Upstream;
 }
 
+/// Most tries to raise a session's labels against other calls of it that raise them, too.
+const MAX_RAISES: usize = 32;
+
 /// The path of a call and what it needs.
 pub struct Engine<P: Ports> {
     pub(crate) clock: P::Clock,
@@ -235,32 +238,44 @@ impl<P: Ports> Engine<P> {
     /// and follows its intent; it is waited for only where it raises the session's labels, since the next
     /// call must not be judged without them. A crash in between leaves the call `unknown`, never unrecorded.
     async fn release(&self, executed: Executed<'_, P>) -> Result<Bytes, Refused> {
-        let Executed { permitted, answer, upstream_us, open } = executed;
+        let Executed { permitted, answer, upstream_us, mut open } = executed;
         let session = permitted.session().clone();
         let payload = answer.as_ref().ok().and_then(|response| {
             let value = response.result().or_else(|| response.error())?;
             Some(response.bytes().slice(value.span()))
         });
-        let labels = permitted.raised_labels();
-        let outcome = OutcomeRecord {
-            call: open.call,
-            code: answer.as_ref().err().map(|fault| fault.code),
-            labels: labels.clone().unwrap_or_default(),
-            result: payload.as_ref().map(|bytes| session.key.commit(RESULT, &[bytes])),
-            result_bytes: payload.as_ref().map(|bytes| bytes.len() as u64),
-            session: session.id,
-            status: status(&answer),
-            timing: Some(OutcomeTiming {
-                total_us: self.clock.monotonic_us().saturating_sub(permitted.prior.identified().caller.received_us),
-                upstream_us,
-            }),
-        };
-        let rises = labels.is_some();
-        let durable = open.close(outcome, session, payload, labels);
-        if rises {
-            durable.await.map_err(|e| Refusal::not_recorded(&e))?;
+        let status = status(&answer);
+        let code = answer.as_ref().err().map(|fault| fault.code);
+        let commitment = payload.as_ref().map(|bytes| session.key.commit(RESULT, &[bytes]));
+        // Another call of this session may raise labels at the same moment, and the store takes no set that
+        // lacks what it has. Each further round means that the labels rose, and there are only so many.
+        for _ in 0..MAX_RAISES {
+            let labels = permitted.raised_labels();
+            let rises = labels.is_some();
+            let outcome = OutcomeRecord {
+                call: open.call,
+                code,
+                labels: labels.clone().unwrap_or_default(),
+                result: commitment,
+                result_bytes: payload.as_ref().map(|bytes| bytes.len() as u64),
+                session: session.id,
+                status,
+                timing: Some(OutcomeTiming {
+                    total_us: self.clock.monotonic_us().saturating_sub(permitted.prior.identified().caller.received_us),
+                    upstream_us,
+                }),
+            };
+            let durable = open.close(outcome, session.clone(), payload.clone(), labels);
+            if !rises {
+                return Ok(respond(&permitted, &answer));
+            }
+            match durable.await {
+                Ok(_) => return Ok(respond(&permitted, &answer)),
+                Err(AppendError::Conflict) => {}
+                Err(e) => return Err(Refusal::not_recorded(&e)),
+            }
         }
-        Ok(respond(&permitted, &answer))
+        Err(Refusal::not_recorded(&AppendError::Conflict))
     }
 }
 
@@ -390,7 +405,7 @@ impl<'a, P: Ports> OpenCall<'a, P> {
     }
 
     fn close(
-        mut self,
+        &mut self,
         outcome: OutcomeRecord,
         session: Arc<Session>,
         payload: Option<Bytes>,

@@ -176,7 +176,15 @@ pub struct Answered {
 }
 
 /// What goes to a server: everything about one recorded call that the wire needs. Only the engine
-/// makes one, from a call whose intent it has handed to the ledger (design 4.2, "no side door").
+/// makes one, from a call whose intent it has handed to the ledger. Invariant 2, "no side door": elsewhere this does not compile.
+///
+/// ```compile_fail,E0639
+/// fn side_door(call: interlock_model::CallId, server: interlock_model::ServerName, tool: interlock_model::ToolName,
+///              request: interlock_mcp::Request) -> interlock_engine::ports::Outgoing {
+///     let timeout = std::time::Duration::from_secs(1);
+///     interlock_engine::ports::Outgoing { call, server, tool, request, arguments: None, timeout }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outgoing {

@@ -243,6 +243,42 @@ async fn invariant_6_labels_rise_with_the_outcome_and_stay_across_connections() 
 }
 
 #[tokio::test]
+async fn invariant_6_calls_that_raise_labels_at_once_lose_none() {
+    let bench = Bench::new(Mode::Enforcing);
+    bench.policy(
+        r#"@id("r") @label("a") permit (principal, action in Interlock::Action::"call", resource) when { resource.effects.contains("read") };
+           @id("w") @label("b") permit (principal, action in Interlock::Action::"call", resource) when { resource.effects.contains("write") };"#,
+    );
+    bench.upstream.open.send_replace(false);
+    let calls: Vec<_> = ["read", "write"]
+        .map(|tool| {
+            tokio::spawn(bench.engine.clone().call_tool_owned(bench.caller(Revision::V2025_11_25), request(tool, "1")))
+        })
+        .into_iter()
+        .collect();
+    settle_tasks().await;
+    // Both outcomes are queued before either is stored: each knows nothing of the other's label.
+    bench.ledger.disk.send_replace(Disk::Waits);
+    bench.upstream.open.send_replace(true);
+    settle_tasks().await;
+    bench.ledger.disk.send_replace(Disk::Commits);
+    for call in calls {
+        assert_eq!(code(&serde_json::from_slice(&call.await.unwrap()).unwrap()), None);
+    }
+    assert_eq!(bench.ledger.statuses(), [CallStatus::Ok, CallStatus::Ok]);
+    let raised: Vec<_> = bench
+        .ledger
+        .entries()
+        .into_iter()
+        .filter_map(|e| match e.event {
+            Event::Outcome(outcome) => Some(outcome.labels),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(raised.last().unwrap(), &["a", "b"]);
+}
+
+#[tokio::test]
 async fn invariant_4_a_swap_in_mid_call_does_not_mix_two_bundles() {
     let bench = Bench::new(Mode::Enforcing);
     let before = bench.engine.world().policy_record.clone();

@@ -138,7 +138,13 @@ fn store(state: &Mutex<LedgerState>, append: &Append, disk: Disk) -> Result<Appe
             state.approvals.insert(id, *a);
         }
         Effect::Replace { to, .. } => drop(state.approvals.insert(to.statement.id, *to)),
-        Effect::RaiseLabels(labels) => append.session.as_ref().unwrap().labels.store(Arc::new(labels)),
+        Effect::RaiseLabels(labels) => {
+            let have = &append.session.as_ref().unwrap().labels;
+            if !have.load().iter().all(|label| labels.contains(label)) {
+                return Err(AppendError::Conflict);
+            }
+            have.store(Arc::new(labels));
+        }
     }
     state.entries.push(Entry::from_bytes(&append.entry).unwrap());
     Ok(Appended { index: state.entries.len() as u64 - 1 })
