@@ -9,15 +9,16 @@ use crate::keys::LogKey;
 use crate::memory::Memory;
 use crate::open_intents::OpenIntents;
 use crate::queue::Waiting as _;
-use crate::rows::{CheckpointRow, RowError, SessionRow, int};
+use crate::rows::{RowError, SessionRow, int};
 use crate::vault::Vault;
-use interlock_engine::ports::{AppendError, Appended, Session};
+use interlock_engine::ports::{AppendError, Appended, Session, Slot};
 use interlock_ledger::checkpoint::Checkpoint;
 use interlock_ledger::entry::{Entry, Event, EventKind, SessionAction, SessionEvent};
 use interlock_ledger::note::Origin;
 use interlock_ledger::tree::{Frontier, Hash};
-use interlock_model::{SessionId, SessionKey};
-use rusqlite::{CachedStatement, Connection, params};
+use interlock_model::{CallId, SessionId, SessionKey};
+use rusqlite::{Connection, params};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) memory: Arc<Memory>,
     pub(crate) frontier: Frontier,
     pub(crate) open: OpenIntents,
+    /// Leaves of what was committed, for the publisher.
+    pub(crate) fresh: Vec<Hash>,
     pub(crate) faults: Faults,
 }
 
@@ -57,6 +60,7 @@ enum Verdict {
 struct Staged {
     opened: HashMap<SessionId, Arc<Session>>,
     labels: HashMap<SessionId, (Arc<Session>, Vec<String>)>,
+    leaves: Vec<Hash>,
     /// In order, since a session may end and another be opened in one group.
     steps: Vec<Step>,
 }
@@ -75,6 +79,7 @@ impl Core {
         let mut staged = Staged::default();
         match self.transact(group, &mut staged) {
             Ok(verdicts) => {
+                self.fresh.append(&mut staged.leaves);
                 staged.take_effect(&self.memory);
                 for (command, verdict) in group.drain(..).zip(verdicts) {
                     answer(command, verdict);
@@ -114,47 +119,43 @@ impl Core {
     }
 
     fn transact(&mut self, group: &[Command], staged: &mut Staged) -> Result<Vec<Verdict>, GroupError> {
-        let Self { connection, key, origin, vault, memory, frontier, open, faults } = self;
+        let Self { connection, key, origin, vault, memory, frontier, open, faults, .. } = self;
         let size_before = frontier.size();
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut pass =
+            Pass { connection, frontier, open, vault, memory, staged, lines: Vec::with_capacity(group.len()) };
         let mut verdicts = Vec::with_capacity(group.len());
-        {
-            let mut rows = Inserts {
-                connection,
-                entry: connection.prepare_cached("INSERT INTO entries VALUES (?, ?, ?, ?, ?)")?,
-                payload: connection.prepare_cached("INSERT INTO payloads (id, data) VALUES (?, ?)")?,
-                frontier,
-                open,
-                vault,
-                memory,
-                staged,
-            };
-            for command in group {
-                let failed = || rusqlite::Error::InvalidQuery;
-                verdicts.push(faults.around(
-                    Write::Statement,
-                    || match command {
-                        Command::Append(prepared, _) => rows.append(prepared),
-                        Command::Open(opening, _) => rows.open_session(opening),
-                    },
-                    || failed().into(),
-                )?);
-            }
+        for command in group {
+            verdicts.push(faults.around(
+                Write::Statement,
+                || match command {
+                    Command::Append(prepared, _) => pass.append(prepared),
+                    Command::Open(opening, _) => pass.open_session(opening),
+                },
+                || rusqlite::Error::InvalidQuery.into(),
+            )?);
         }
-        if frontier.size() == size_before {
+        let lines = pass.lines;
+        if lines.is_empty() {
             // Everyone was refused, or found what was there: nothing was written.
             connection.prepare_cached("ROLLBACK")?.execute([])?;
             return Ok(verdicts);
         }
         let note = Checkpoint::of(origin.clone(), frontier).sign(key).map_err(|e| GroupError::Failed(e.to_string()))?;
         let open_from = open.lowest().unwrap_or(frontier.size());
-        CheckpointRow { size: frontier.size(), open_from, note: note.to_string() }.write(connection)?;
+        let failed = || rusqlite::Error::InvalidQuery;
+        faults.around(
+            Write::Statement,
+            || Line::insert_all(&lines, connection, &note.to_string(), open_from),
+            failed,
+        )?;
+        if let Some(last) = size_before.checked_sub(1) {
+            connection
+                .prepare_cached("UPDATE entries SET note = NULL, open_from = NULL WHERE idx = ?")?
+                .execute([int(last)])?;
+        }
         faults
-            .around(
-                Write::Commit,
-                || connection.prepare_cached("COMMIT")?.execute([]).map(drop),
-                || rusqlite::Error::InvalidQuery,
-            )
+            .around(Write::Commit, || connection.prepare_cached("COMMIT")?.execute([]).map(drop), failed)
             .map_err(GroupError::Unconfirmed)?;
         Ok(verdicts)
     }
@@ -168,20 +169,54 @@ impl Core {
     }
 }
 
-/// The open transaction.
-struct Inserts<'a> {
+/// The first pass over a group: who stands, in which order. Rows that may change are changed here; entries
+/// are inserted when the checkpoint over them is signed, since the last of them carries it.
+struct Pass<'a, 'g> {
     connection: &'a Connection,
-    entry: CachedStatement<'a>,
-    payload: CachedStatement<'a>,
     frontier: &'a mut Frontier,
     open: &'a mut OpenIntents,
     vault: &'a Vault,
     memory: &'a Memory,
     staged: &'a mut Staged,
+    lines: Vec<Line<'g>>,
 }
 
-impl Inserts<'_> {
-    fn append(&mut self, p: &Prepared) -> Result<Verdict, GroupError> {
+/// An entry that is to be inserted.
+struct Line<'a> {
+    index: u64,
+    kind: EventKind,
+    at: u64,
+    call: Option<CallId>,
+    bytes: Cow<'a, [u8]>,
+    payloads: &'a [(Slot, Vec<u8>)],
+}
+
+impl Line<'_> {
+    /// Inserts all, the last one with the checkpoint.
+    fn insert_all(lines: &[Self], connection: &Connection, note: &str, open_from: u64) -> rusqlite::Result<()> {
+        let mut insert = connection.prepare_cached("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+        for (at, line) in lines.iter().enumerate() {
+            let last = at + 1 == lines.len();
+            let payload = |slot| line.payloads.iter().find(|(s, _)| *s == slot).map(|(_, data)| data);
+            insert.execute(params![
+                int(line.index),
+                line.kind as u8,
+                int(line.at),
+                line.call.as_ref().map(|call| &call.as_bytes()[..]),
+                &*line.bytes,
+                last.then_some(note),
+                last.then_some(int(open_from)),
+                payload(Slot::Received),
+                payload(Slot::Sent),
+                payload(Slot::Result),
+            ])?;
+        }
+        Ok(())
+    }
+}
+
+impl<'g> Pass<'_, 'g> {
+    fn append(&mut self, p: &'g Prepared) -> Result<Verdict, GroupError> {
         let index = self.frontier.size();
         // An outcome closes exactly one intent, and a call has one intent.
         let fits = match (p.kind, p.call) {
@@ -198,24 +233,16 @@ impl Inserts<'_> {
             (EventKind::Outcome, Some(call)) => self.open.remove(call),
             _ => {}
         }
-        self.insert(p.kind, p.at.0, p.call.as_ref().map(|c| &c.as_bytes()[..]), &p.bytes, p.leaf)?;
-        for (slot, data) in &p.payloads {
-            self.payload.execute(params![int(index << 2 | *slot as u64), data])?;
-        }
+        let (kind, at, call) = (p.kind, p.at.0, p.call);
+        let bytes = Cow::Borrowed(&p.bytes[..]);
+        self.push(Line { index, kind, at, call, bytes, payloads: &p.payloads }, p.leaf);
         Ok(Verdict::Appended(index))
     }
 
-    fn insert(
-        &mut self,
-        kind: EventKind,
-        at: u64,
-        call: Option<&[u8]>,
-        bytes: &[u8],
-        leaf: Hash,
-    ) -> Result<(), GroupError> {
-        self.entry.execute(params![int(self.frontier.size()), kind as u8, int(at), call, bytes])?;
+    fn push(&mut self, line: Line<'g>, leaf: Hash) {
+        self.lines.push(line);
         self.frontier.push(leaf);
-        Ok(())
+        self.staged.leaves.push(leaf);
     }
 
     /// Tries the condition of `change` and makes it in one statement; false if the condition does not hold.
@@ -295,8 +322,9 @@ impl Inserts<'_> {
             ended: None,
         };
         row.insert(self.connection, self.vault)?;
-        let leaf = Hash::leaf(&bytes);
-        self.insert(EventKind::Session, now.0, None, &bytes, leaf)?;
+        let (index, leaf) = (self.frontier.size(), Hash::leaf(&bytes));
+        let bytes = Cow::Owned(bytes);
+        self.push(Line { index, kind: EventKind::Session, at: now.0, call: None, bytes, payloads: &[] }, leaf);
         Ok(Verdict::Opened(self.load(&row)?))
     }
 

@@ -3,12 +3,12 @@
 use crate::error::ReadError;
 use crate::published::LogFiles;
 use crate::reader::Reader;
-use crate::rows::{CheckpointRow, int, uint};
+use crate::rows::{CheckpointRow, int};
 use interlock_ledger::checkpoint::Checkpoint;
 use interlock_ledger::note::Note;
 use interlock_ledger::proof::prove_inclusion;
 use interlock_ledger::receipt::Receipt;
-use interlock_ledger::tile::{TileKind, TilePath, WIDTH, parse_hashes};
+use interlock_ledger::tile::{TileKind, TilePath, WIDTH, append_to_bundle, parse_hashes};
 use interlock_ledger::tree::{Hash, HashSource, root_of};
 use rusqlite::Connection;
 
@@ -56,7 +56,7 @@ impl Reader {
     }
 
     /// The file of the published log at `path` (`checkpoint`, `tile/0/000`, `tile/entries/000.p/7`), or
-    /// `None` if there is none. Partial entry bundles are made from rows.
+    /// `None` if there is none. Entry bundles are made from rows.
     ///
     /// # Errors
     ///
@@ -67,51 +67,39 @@ impl Reader {
             return Ok(self.files.checkpoint().map_err(io)?);
         }
         let Ok(tile) = path.parse::<TilePath>() else { return Ok(None) };
-        if let Some(bytes) = self.files.tile(&tile).map_err(io)? {
-            return Ok(Some(bytes));
+        if tile.kind() != TileKind::Entries {
+            return Ok(self.files.tile(&tile).map_err(io)?);
         }
         match self.files.checkpoint().map_err(io)?.and_then(|note| Checkpoint::open(&note, &self.key).ok()) {
-            Some(shown) if tile.kind() == TileKind::Entries => self.bundle(&tile, shown.size),
-            _ => Ok(None),
+            Some(shown) => self.bundle(&tile, shown.size),
+            None => Ok(None),
         }
     }
 
-    /// The bundle at `path` from rows, if the tree of `size` entries has so many there.
-    pub(crate) fn bundle(&self, path: &TilePath, size: u64) -> Result<Option<Vec<u8>>, ReadError> {
-        let first = path.index().saturating_mul(u64::from(WIDTH));
-        if first.saturating_add(u64::from(path.width())) > size {
-            return Ok(None);
-        }
-        let (bundle, count) = self.bundle_as_far_as_it_goes(path)?;
-        Ok((count == path.width()).then_some(bundle))
-    }
-
-    /// The bundle at `path` up to the first row that is missing, and how many entries that is.
-    pub(crate) fn bundle_as_far_as_it_goes(&self, path: &TilePath) -> Result<(Vec<u8>, u16), ReadError> {
+    /// The bundle at `path`, if the tree of `size` entries has so many there.
+    fn bundle(&self, path: &TilePath, size: u64) -> Result<Option<Vec<u8>>, ReadError> {
         let first = path.index().saturating_mul(u64::from(WIDTH));
         let end = first.saturating_add(u64::from(path.width()));
+        if end > size {
+            return Ok(None);
+        }
         let mut statement =
-            self.connection.prepare_cached("SELECT idx, bytes FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx")?;
+            self.connection.prepare_cached("SELECT bytes FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx")?;
         let mut rows = statement.query([int(first), int(end)])?;
         let (mut bundle, mut count) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
-            let entry = row.get_ref(1)?.as_blob().unwrap_or_default();
-            let Ok(length) = u16::try_from(entry.len()) else { break };
-            if uint(row.get(0)?) != first + u64::from(count) {
-                break;
-            }
-            bundle.extend_from_slice(&length.to_be_bytes());
-            bundle.extend_from_slice(entry);
+            let entry = row.get_ref(0)?.as_blob().unwrap_or_default();
+            append_to_bundle(&mut bundle, entry).map_err(|e| ReadError::Damaged(e.to_string()))?;
             count += 1;
         }
-        Ok((bundle, count))
+        Ok((count == end - first).then_some(bundle))
     }
 }
 
 impl Reader {
-    /// The tile at `path` as rows give it, if the tree of `size` entries has so much there.
-    pub(crate) fn tile_from_rows(&self, path: &TilePath, size: u64) -> Option<Vec<u8>> {
-        let TileKind::Hashes(level) = path.kind() else { return self.bundle(path, size).ok()? };
+    /// The hash tile at `path` as rows give it, if there are so many.
+    pub(crate) fn tile_from_rows(&self, path: &TilePath) -> Option<Vec<u8>> {
+        let TileKind::Hashes(level) = path.kind() else { return None };
         let rows = Subtrees { connection: &self.connection, files: None };
         let first = path.index().checked_mul(u64::from(WIDTH))?;
         let hashes = (first..first + u64::from(path.width())).map(|index| rows.hash(level.checked_mul(8)?, index));

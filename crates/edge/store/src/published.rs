@@ -1,9 +1,8 @@
 //! The published log: files derived from committed rows, in the layout of C2SP tlog-tiles.
 //!
-//! `log/checkpoint` (replaced), `log/tile/<L>/<N>` and `log/tile/entries/<N>` (full, immutable) and
-//! `log/tile/<L>/<N>.p/<W>` (partial, immutable, removed once the full tile is there). Partial entry
-//! bundles are not files: under a trickle of calls they would be rewritten every second for ever; who
-//! serves the log makes them from rows ([`crate::Reader::log_file`]).
+//! `log/checkpoint` (replaced), `log/tile/<L>/<N>` (full, immutable) and `log/tile/<L>/<N>.p/<W>`
+//! (partial, immutable, removed once the full tile is there). Entry bundles are not files: the rows have the
+//! same bytes, and who serves the log makes them from these ([`crate::Reader::log_file`]).
 //!
 //! A file that is there and is not what the rows say is damage: it is reported, and left as it is.
 
@@ -14,7 +13,7 @@ use crate::rows::{CheckpointRow, int, uint};
 use interlock_ledger::checkpoint::Checkpoint;
 use interlock_ledger::note::VerifierKey;
 use interlock_ledger::tile::{TileFile, TileHashes, TileKind, TilePath, TileWriter, WIDTH, parse_hashes};
-use interlock_ledger::tree::{Frontier, HashSource as _, root_of};
+use interlock_ledger::tree::{Frontier, Hash, HashSource as _, root_of};
 use rusqlite::Connection;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -75,12 +74,53 @@ enum Put {
     Other,
 }
 
+/// Leaf hashes of consecutive entries.
+#[derive(Debug, Default)]
+pub(crate) struct Leaves {
+    first: u64,
+    hashes: Vec<Hash>,
+}
+
+impl Leaves {
+    /// Leaves kept for a publisher that is behind; it reads the rows of what was not kept.
+    const MAX: usize = 1 << 20;
+
+    /// Takes in those of the entries before `size`, and leaves nothing behind.
+    pub(crate) fn append(&mut self, newer: &mut Vec<Hash>, size: u64) {
+        let first = size - newer.len() as u64;
+        if first != self.end() || self.hashes.len() + newer.len() > Self::MAX {
+            self.hashes.clear();
+            self.first = first;
+        }
+        self.hashes.append(newer);
+    }
+
+    const fn end(&self) -> u64 {
+        self.first + self.hashes.len() as u64
+    }
+
+    fn forget_until(&mut self, index: u64) {
+        let gone = usize::try_from(index.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.hashes.len());
+        self.hashes.drain(..gone);
+        self.first += gone as u64;
+    }
+
+    /// Those of the entries `from..to`, if the first is among them.
+    fn of(&self, from: u64, to: u64) -> Option<&[Hash]> {
+        let at = |index: u64| usize::try_from(index.checked_sub(self.first)?).ok();
+        let found = self.hashes.get(at(from)?..at(to.min(self.end()))?)?;
+        (!found.is_empty()).then_some(found)
+    }
+}
+
 /// Turns rows into files.
 pub(crate) struct Publisher {
     files: LogFiles,
     connection: Connection,
     key: VerifierKey,
     tiles: TileWriter,
+    /// Leaves that the writer handed over and no tile has yet.
+    handed: Leaves,
     /// Derived and not written yet: what a failed write leaves for the next turn.
     pending: VecDeque<TileFile>,
     /// The size in the checkpoint file.
@@ -136,6 +176,7 @@ impl Publisher {
             connection,
             key,
             tiles: TileWriter::default(),
+            handed: Leaves::default(),
             pending: VecDeque::new(),
             published: 0,
             damage: Vec::new(),
@@ -162,15 +203,17 @@ impl Publisher {
                 publisher.rebuild(shown)?;
             }
         }
-        publisher.catch_up()?;
+        publisher.catch_up(Leaves::default())?;
         Ok(publisher)
     }
 
-    /// Publishes what was committed since the last time.
+    /// Publishes what was committed since the last time; of what `handed` holds, no row is read.
     ///
     /// Order: tiles, then the checkpoint that covers them. A crash between leaves tiles that no
     /// checkpoint covers yet; the next open finds them as they must be.
-    pub(crate) fn catch_up(&mut self) -> Result<(), PublishError> {
+    pub(crate) fn catch_up(&mut self, mut handed: Leaves) -> Result<(), PublishError> {
+        let end = handed.end();
+        self.handed.append(&mut handed.hashes, end);
         // One read transaction: rows and checkpoint are of the same commit.
         self.connection.execute_batch("BEGIN")?;
         let pushed = self.push_rows();
@@ -228,10 +271,10 @@ impl Publisher {
         let next: i64 =
             self.connection.query_row("SELECT coalesce(max(idx) + 1, 0) FROM entries", [], |row| row.get(0))?;
         let row = CheckpointRow::read(&self.connection)?;
-        let size = row.as_ref().map_or(0, |r| r.size);
-        if size != uint(next) {
+        if row.is_none() && next > 0 {
             return Err(OpenError::Damaged(format!(
-                "the signed checkpoint covers {size} entries and there are {next}"
+                "entry {} is the last one and does not carry the checkpoint signed over it: newer ones were removed",
+                next - 1
             )));
         }
         Ok(row)
@@ -257,13 +300,15 @@ impl Publisher {
         let size = shown.size;
         let files = self.files.clone();
         let source = TileHashes::new(|path: &TilePath| files.tile(path).ok().flatten(), size);
-        let first = size - size % u64::from(WIDTH);
-        let mut tail = Vec::new();
-        read_rows(&self.connection, first, size, |_, bytes| {
-            tail.push(bytes.to_vec());
+        let Ok(tiles) = TileWriter::resume(size, &source) else { return Ok(false) };
+        let mut same = true;
+        read_rows(&self.connection, size - size % u64::from(WIDTH), size, |index, bytes| {
+            same &= source.hash(0, index) == Some(Hash::leaf(bytes));
             Ok(())
         })?;
-        let Ok(tiles) = TileWriter::resume(size, &source, &tail) else { return Ok(false) };
+        if !same {
+            return Ok(false);
+        }
         if tiles.frontier().root() != shown.root || !self.all_there(size) {
             return Ok(false);
         }
@@ -281,14 +326,10 @@ impl Publisher {
         Ok(true)
     }
 
-    /// Whether every full tile and every partial hash tile of the tree of `size` is there, by name.
+    /// Whether every tile of the tree of `size` is there, by name.
     fn all_there(&self, size: u64) -> bool {
-        let kinds = (0..8).map(TileKind::Hashes).chain([TileKind::Entries]);
-        kinds.into_iter().all(|kind| {
-            (0..)
-                .map_while(|index| TilePath::in_tree(kind, index, size))
-                .filter(|path| path.is_full() || kind != TileKind::Entries)
-                .all(|path| self.files.exists(&path))
+        (0..8).map(TileKind::Hashes).all(|kind| {
+            (0..).map_while(|index| TilePath::in_tree(kind, index, size)).all(|path| self.files.exists(&path))
         })
     }
 
@@ -325,18 +366,23 @@ impl Publisher {
             let from = self.tiles.size();
             let to = size.min(from + 16 * u64::from(WIDTH));
             let tiles = &mut self.tiles;
-            read_rows(&self.connection, from, to, |index, bytes| {
-                tiles.push(bytes).map(drop).map_err(|e| PublishError::Damaged(format!("entry {index}: {e}")))
-            })?;
+            match self.handed.of(from, to) {
+                Some(leaves) => leaves.iter().for_each(|leaf| tiles.push(*leaf)),
+                None => read_rows(&self.connection, from, to, |_, bytes| {
+                    tiles.push(Hash::leaf(bytes));
+                    Ok(())
+                })?,
+            }
             let files = self.tiles.take_full();
             self.write(files)?;
         }
+        self.handed.forget_until(size);
         Ok(())
     }
 
     /// Writes `files`, after those that an earlier turn could not write.
     fn write(&mut self, files: Vec<TileFile>) -> Result<(), PublishError> {
-        self.pending.extend(files.into_iter().filter(|f| f.path.kind() != TileKind::Entries || f.path.is_full()));
+        self.pending.extend(files);
         while !self.pending.is_empty() {
             let batch = self.pending.len().min(WRITTEN_TOGETHER);
             self.write_together(batch)?;

@@ -5,7 +5,7 @@ use interlock_approval::Approval;
 use interlock_engine::ports::AppendError;
 use interlock_identity::Agent;
 use interlock_model::{AgentId, ApprovalId, OwnerId, SessionId, UnixMillis};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 
 /// Why a row was not read.
 #[derive(Debug, thiserror::Error)]
@@ -267,7 +267,7 @@ impl AgentRow {
     }
 }
 
-/// The checkpoint of the newest commit group.
+/// The checkpoint of the newest commit group; it stands in the newest entry's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CheckpointRow {
     pub(crate) size: u64,
@@ -278,21 +278,14 @@ pub(crate) struct CheckpointRow {
 }
 
 impl CheckpointRow {
+    /// The newest; `None` if there are no entries, or the newest entry carries none.
     pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Option<Self>> {
-        connection
-            .prepare_cached("SELECT size, open_from, note FROM checkpoints WHERE id = 1")?
-            .query_row([], |row| Ok(Self { size: uint(row.get(0)?), open_from: uint(row.get(1)?), note: row.get(2)? }))
-            .optional()
-    }
-
-    pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        connection
-            .prepare_cached(
-                "INSERT INTO checkpoints VALUES (1, ?, ?, ?)
-                 ON CONFLICT (id) DO UPDATE SET size = excluded.size, open_from = excluded.open_from,
-                                                note = excluded.note",
-            )?
-            .execute(params![int(self.size), int(self.open_from), self.note])?;
-        Ok(())
+        let mut statement =
+            connection.prepare_cached("SELECT idx, open_from, note FROM entries ORDER BY idx DESC LIMIT 1")?;
+        let mut rows = statement.query([])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let (index, open_from, note): (i64, Option<i64>, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let size = uint(index).saturating_add(1);
+        Ok(open_from.zip(note).map(|(open_from, note)| Self { size, open_from: uint(open_from), note }))
     }
 }

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 /// `ilkl`, in the file's header.
 const APPLICATION_ID: i64 = 0x696c_6b6c;
-const SCHEMA_VERSION: i64 = 1;
-/// An entry with its payload takes about 2 KiB: pages of 8 KiB waste less of themselves than those of 4.
+const SCHEMA_VERSION: i64 = 2;
+/// An entry with its payload takes about 2 KiB: pages of 8 KiB waste less of themselves than those of 4, and
+/// of larger ones more would be written again with every commit.
 const PAGE_BYTES: u32 = 8192;
 /// WAL pages after which the writer itself copies them into the database. The publisher does so earlier
 /// and beside it; this bounds the WAL (32 MiB) where the publisher cannot keep up.
@@ -20,23 +21,33 @@ const WAL_PAGES: u32 = 4096;
 
 const DDL: &str = "
 CREATE TABLE entries (
-    idx   INTEGER PRIMARY KEY CHECK (idx >= 0),
-    kind  INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 10),
-    at    INTEGER NOT NULL,
-    call  BLOB CHECK (length(call) = 16),
-    bytes BLOB NOT NULL CHECK (length(bytes) BETWEEN 1 AND 65535)
+    idx       INTEGER PRIMARY KEY CHECK (idx >= 0),
+    kind      INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 10),
+    at        INTEGER NOT NULL,
+    call      BLOB CHECK (length(call) = 16),
+    bytes     BLOB NOT NULL CHECK (length(bytes) BETWEEN 1 AND 65535),
+    -- Only in the newest entry: the checkpoint signed over all entries, and the lowest index that may hold
+    -- an intent without outcome.
+    note      TEXT,
+    open_from INTEGER CHECK (open_from BETWEEN 0 AND idx + 1),
+    -- The vault: payloads, encrypted under the session's key.
+    received  BLOB,
+    sent      BLOB,
+    result    BLOB,
+    CHECK ((note IS NULL) = (open_from IS NULL))
 ) STRICT;
 CREATE UNIQUE INDEX entries_of_call ON entries (call, kind) WHERE call IS NOT NULL;
-CREATE TRIGGER entries_stay BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'an entry is never changed'); END;
+CREATE TRIGGER entries_stay BEFORE UPDATE OF idx, kind, at, call, bytes ON entries
+BEGIN SELECT RAISE(ABORT, 'an entry is never changed'); END;
 CREATE TRIGGER entries_remain BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'an entry is never removed'); END;
-
--- id is entry * 4 + slot: unique, and in the order of appending.
-CREATE TABLE payloads (
-    id    INTEGER PRIMARY KEY CHECK (id & 3 <> 0),
-    entry INTEGER NOT NULL GENERATED ALWAYS AS (id >> 2) VIRTUAL REFERENCES entries (idx),
-    slot  INTEGER NOT NULL GENERATED ALWAYS AS (id & 3) VIRTUAL,
-    data  BLOB NOT NULL
-) STRICT;
+CREATE TRIGGER notes_go BEFORE UPDATE OF note, open_from ON entries
+WHEN NEW.note IS NOT NULL OR NEW.open_from IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'a checkpoint is replaced by that of a newer entry'); END;
+CREATE TRIGGER payloads_go BEFORE UPDATE OF received, sent, result ON entries
+WHEN NEW.received IS NOT OLD.received AND NEW.received IS NOT NULL
+  OR NEW.sent IS NOT OLD.sent AND NEW.sent IS NOT NULL
+  OR NEW.result IS NOT OLD.result AND NEW.result IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'payloads are never changed, only removed'); END;
 
 CREATE TABLE sessions (
     id          BLOB PRIMARY KEY CHECK (length(id) = 16),
@@ -73,14 +84,6 @@ CREATE TABLE agents (
     body TEXT NOT NULL CHECK (json_type(body) = 'object'),
     seal BLOB NOT NULL CHECK (length(seal) = 32)
 ) STRICT, WITHOUT ROWID;
-
--- The newest commit group's checkpoint, and the lowest index that may hold an intent without outcome.
-CREATE TABLE checkpoints (
-    id        INTEGER PRIMARY KEY CHECK (id = 1),
-    size      INTEGER NOT NULL CHECK (size >= 0),
-    open_from INTEGER NOT NULL CHECK (open_from BETWEEN 0 AND size),
-    note      TEXT NOT NULL
-) STRICT;
 ";
 
 /// Opens the database for the one process that writes it, made where there is none.
@@ -161,8 +164,8 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let db = open_for_writing(&temporary.path().join("ledger.db")).unwrap();
         db.execute_batch(
-            "INSERT INTO entries VALUES (0, 5, 1, zeroblob(16), x'01'), (1, 6, 1, zeroblob(16), x'02');
-             INSERT INTO payloads (id, data) VALUES (1, x'00');
+            "INSERT INTO entries VALUES (0, 5, 1, zeroblob(16), x'01', NULL, NULL, x'00', NULL, NULL),
+                                        (1, 6, 1, zeroblob(16), x'02', 'note', 2, NULL, NULL, x'00');
              INSERT INTO approvals VALUES (zeroblob(16), 'approved', zeroblob(32), 9, '{}', zeroblob(32));
              INSERT INTO sessions VALUES (zeroblob(16), 'a', 'o', x'00', '[]', 1, NULL, zeroblob(32));
              UPDATE approvals SET state = 'consumed';",
@@ -171,22 +174,26 @@ mod tests {
         for (sql, why) in [
             ("UPDATE entries SET at = 2", "never changed"),
             ("DELETE FROM entries WHERE idx = 1", "never removed"),
-            ("INSERT INTO entries VALUES (2, 5, 1, zeroblob(16), x'01')", "UNIQUE"),
-            ("INSERT INTO entries VALUES (2, 11, 1, NULL, x'01')", "CHECK"),
-            ("INSERT INTO entries VALUES (2, 1, 1, NULL, x'')", "CHECK"),
-            ("INSERT INTO payloads (id, data) VALUES (1, x'00')", "UNIQUE"),
-            ("INSERT INTO payloads (id, data) VALUES (4, x'00')", "CHECK"),
-            ("INSERT INTO payloads (id, data) VALUES (401, x'00')", "FOREIGN KEY"),
+            ("INSERT INTO entries (idx, kind, at, call, bytes) VALUES (2, 5, 1, zeroblob(16), x'01')", "UNIQUE"),
+            ("INSERT INTO entries (idx, kind, at, bytes) VALUES (2, 11, 1, x'01')", "CHECK"),
+            ("INSERT INTO entries (idx, kind, at, bytes) VALUES (2, 1, 1, x'')", "CHECK"),
+            ("INSERT INTO entries (idx, kind, at, bytes, note) VALUES (2, 1, 1, x'01', 'note')", "CHECK"),
+            ("INSERT INTO entries (idx, kind, at, bytes, note, open_from) VALUES (2, 1, 1, x'01', 'n', 4)", "CHECK"),
+            ("UPDATE entries SET note = 'other' WHERE idx = 1", "newer entry"),
+            ("UPDATE entries SET open_from = 0 WHERE idx = 1", "newer entry"),
+            ("UPDATE entries SET received = x'01' WHERE idx = 0", "only removed"),
             ("UPDATE approvals SET state = 'approved'", "final approval"),
             (
                 "INSERT INTO sessions VALUES (x'01010101010101010101010101010101', 'a', 'o', x'00', '[]', 1, NULL, zeroblob(32))",
                 "UNIQUE",
             ),
             ("UPDATE sessions SET wrapped_key = x'01'", "keeps its key"),
-            ("INSERT INTO checkpoints VALUES (2, 0, 0, '')", "CHECK"),
         ] {
             let error = db.execute(sql, []).unwrap_err().to_string();
             assert!(error.contains(why), "{sql}: {error}");
+        }
+        for sql in ["UPDATE entries SET note = NULL, open_from = NULL", "UPDATE entries SET result = NULL"] {
+            assert_eq!(db.execute(sql, []), Ok(2), "{sql}");
         }
     }
 
@@ -213,7 +220,7 @@ mod tests {
         assert!(matches!(open_for_writing(&path), Err(OpenError::Schema { .. })));
         assert!(matches!(open_for_reading(&path), Err(OpenError::Schema { .. })));
         let path = temporary.path().join("newer.db");
-        open_for_writing(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
-        assert!(matches!(open_for_writing(&path), Err(OpenError::Schema { version: 2, .. })));
+        open_for_writing(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+        assert!(matches!(open_for_writing(&path), Err(OpenError::Schema { version: 3, .. })));
     }
 }

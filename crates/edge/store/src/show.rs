@@ -8,7 +8,6 @@ use crate::vault::PayloadKey;
 use interlock_engine::ports::Slot;
 use interlock_ledger::entry::{Entry, Event};
 use interlock_model::{CallId, Commitment, SessionId, SessionKey};
-use rusqlite::OptionalExtension as _;
 
 /// A call, as the ledger and the vault tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +81,15 @@ pub(crate) fn commitments(entry: &Entry) -> Option<(SessionId, CallId, Vec<Commi
     }
 }
 
+/// Where the payload of a slot stands in its entry's row.
+pub(crate) const fn column(slot: Slot) -> &'static str {
+    match slot {
+        Slot::Received => "received",
+        Slot::Sent => "sent",
+        Slot::Result => "result",
+    }
+}
+
 impl Reader {
     /// The call whose id is or begins with `text`, or to which the entry at index `text` belongs.
     ///
@@ -125,12 +133,10 @@ impl Reader {
         key: &SessionKey,
         committed: Committed,
     ) -> Result<Revealed, ReadError> {
-        let id = int(index << 2 | committed.slot as u64);
         let sealed: Option<Vec<u8>> = self
             .connection
-            .prepare_cached("SELECT data FROM payloads WHERE id = ?")?
-            .query_row([id], |row| row.get(0))
-            .optional()?;
+            .prepare_cached(&format!("SELECT {} FROM entries WHERE idx = ?", column(committed.slot)))?
+            .query_row([int(index)], |row| row.get(0))?;
         let Some(sealed) = sealed else { return Ok(Revealed::Missing) };
         let opened = PayloadKey::of(key).open(session, call, committed.slot, &sealed);
         Ok(match opened {

@@ -132,6 +132,7 @@ impl Store {
             memory: Arc::clone(&memory),
             frontier: publisher.frontier().clone(),
             open: OpenIntents::default(),
+            fresh: Vec::new(),
             faults,
         };
         let mut recovery = recover(&mut core, open_from, options.now)?;
@@ -143,7 +144,7 @@ impl Store {
         let news = Arc::new(News::default());
         let wal = dir.database().with_file_name("ledger.db-wal");
         let io = |source| OpenError::io(dir.path(), source);
-        news.committed(core.frontier.size());
+        news.committed(core.frontier.size(), &mut core.fresh);
         let publisher = start_publisher(publisher, Arc::clone(&news), wal, options.publish_every).map_err(io)?;
         let writer = start_writer(core, Arc::clone(&queue), Arc::clone(&news)).map_err(io)?;
         let running = Mutex::new(Some(Running { writer, publisher, news, lock }));

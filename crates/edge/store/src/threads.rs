@@ -2,11 +2,12 @@
 
 use crate::command::Command;
 use crate::group::Core;
-use crate::published::Publisher;
+use crate::published::{Leaves, Publisher};
 use crate::queue::{Queue, Waiting as _};
+use interlock_ledger::tree::Hash;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,11 @@ use std::time::{Duration, Instant};
 const GROUP_MAX: usize = 1024;
 /// And about this many bytes.
 const GROUP_MAX_BYTES: usize = 8 << 20;
+/// Appends in one group from which on commits are paced, and the time from one to the next. A commit costs
+/// about as much processor time as ten appends, whatever its size: with few of them a caller is better off at
+/// once, with many the shared cost of a larger group buys more than the wait takes.
+const MANY: usize = 12;
+const PACE: Duration = Duration::from_millis(2);
 /// The part of a commit's time that a group waits for more to come: one in so many.
 const WAIT_SHARE: u32 = 8;
 /// No thread sleeps shorter than this: asked to, it sleeps longer.
@@ -27,18 +33,26 @@ const WAL_COPY_BYTES: u64 = 4 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct News {
     size: AtomicU64,
+    /// For the publisher alone; nobody else waits for either of the two.
+    leaves: Mutex<Leaves>,
     idle: AtomicBool,
     stop: AtomicBool,
     thread: std::sync::OnceLock<Thread>,
 }
 
 impl News {
-    pub(crate) fn committed(&self, size: u64) {
+    /// `leaves` are those of the newest entries, up to `size`.
+    pub(crate) fn committed(&self, size: u64, leaves: &mut Vec<Hash>) {
+        self.leaves.lock().unwrap_or_else(PoisonError::into_inner).append(leaves, size);
         self.size.store(size, Ordering::Release);
         fence(Ordering::SeqCst);
         if self.idle.swap(false, Ordering::AcqRel) {
             self.wake();
         }
+    }
+
+    fn take_leaves(&self) -> Leaves {
+        std::mem::take(&mut *self.leaves.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn stop(&self) {
@@ -64,22 +78,21 @@ pub(crate) fn start_writer(
         // However this thread ends, nobody waits for it for ever.
         let ending = Ending(Arc::clone(&queue));
         let mut group = Vec::with_capacity(GROUP_MAX);
-        let mut last = LastGroup::default();
+        let mut last = LastGroup { items: 0, began: Instant::now(), took: Duration::ZERO };
         while queue.drain(&mut group, GROUP_MAX, GROUP_MAX_BYTES) {
-            if group.len() < last.items {
-                match last.wait() {
-                    Some(wait) => thread::sleep(wait),
-                    // Where cores are busy, callers that are ready come first; where one is free, this is nothing.
-                    None => thread::yield_now(),
-                }
-                queue.take(&mut group, GROUP_MAX, GROUP_MAX_BYTES);
+            match last.wait(group.len(), last.began.elapsed()) {
+                Wait::No => {}
+                // Where cores are busy, callers that are ready come first; where one is free, this is nothing.
+                Wait::Yield => thread::yield_now(),
+                Wait::For(time) => thread::sleep(time),
             }
+            queue.take(&mut group, GROUP_MAX, GROUP_MAX_BYTES);
             let began = Instant::now();
             let (items, bytes) = (group.len(), group.iter().map(Command::bytes).sum());
             let done = core.commit(&mut group);
-            last = LastGroup { items, took: began.elapsed() };
+            last = LastGroup { items, began, took: began.elapsed() };
             queue.leave(items, bytes);
-            news.committed(core.frontier.size());
+            news.committed(core.frontier.size(), &mut core.fresh);
             if let Err(broken) = done {
                 queue.end(broken.to_string());
                 break;
@@ -92,18 +105,32 @@ pub(crate) fn start_writer(
 
 /// What the last commit tells of the next one. Callers who were answered together come back together, a
 /// few at a time: a group that takes the first of them alone makes the others wait for two syncs.
-#[derive(Default)]
 struct LastGroup {
     items: usize,
+    began: Instant,
     took: Duration,
 }
 
+/// How long a group waits for more to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    No,
+    Yield,
+    For(Duration),
+}
+
 impl LastGroup {
-    /// How long to wait for the rest of a group of which fewer are here: a small part of what a commit takes;
-    /// `None` if that is shorter than a thread can sleep.
-    fn wait(&self) -> Option<Duration> {
+    /// How a group of `here` waits, `since` the last one began: where many call, for its turn; else for the rest
+    /// of a group of which fewer are here, a small part of what a commit takes.
+    fn wait(&self, here: usize, since: Duration) -> Wait {
+        if self.items >= MANY {
+            return PACE.checked_sub(since).filter(|rest| *rest >= WAIT_MIN).map_or(Wait::No, Wait::For);
+        }
+        if here >= self.items {
+            return Wait::No;
+        }
         let wait = (self.took / WAIT_SHARE).min(WAIT_MAX);
-        (wait >= WAIT_MIN).then_some(wait)
+        if wait >= WAIT_MIN { Wait::For(wait) } else { Wait::Yield }
     }
 }
 
@@ -132,7 +159,7 @@ pub(crate) fn start_publisher(
             let mut outcome = Ok(());
             if size != seen || stopping {
                 // A failure to publish is not one to record: the next turn tries again.
-                outcome = publisher.catch_up().map_err(|e| e.to_string());
+                outcome = publisher.catch_up(news.take_leaves()).map_err(|e| e.to_string());
                 if outcome.is_ok() {
                     seen = size;
                 }
@@ -174,10 +201,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_waits_for_a_small_part_of_a_commit_or_not_at_all() {
-        for (took_us, wait_us) in [(0, None), (399, None), (400, Some(50)), (1600, Some(200)), (90_000, Some(250))] {
-            let last = LastGroup { items: 2, took: Duration::from_micros(took_us) };
-            assert_eq!(last.wait(), wait_us.map(Duration::from_micros), "{took_us}");
+    fn a_group_waits_for_a_small_part_of_a_commit_or_for_its_turn() {
+        let us = Duration::from_micros;
+        for (items, here, took, since, wait) in [
+            (2, 1, 0, 0, Wait::Yield),
+            (2, 1, 399, 0, Wait::Yield),
+            (2, 1, 400, 0, Wait::For(us(50))),
+            (2, 1, 1600, 0, Wait::For(us(200))),
+            (2, 1, 90_000, 0, Wait::For(us(250))),
+            (2, 2, 1600, 0, Wait::No),
+            (MANY - 1, MANY, 1600, 0, Wait::No),
+            (MANY, MANY, 100, 100, Wait::For(us(1900))),
+            (MANY, 1, 100, 1900, Wait::For(us(100))),
+            (MANY, 1, 100, 1960, Wait::No),
+            (MANY, 1, 9000, 9000, Wait::No),
+        ] {
+            let last = LastGroup { items, began: Instant::now(), took: us(took) };
+            assert_eq!(last.wait(here, us(since)), wait, "{items} {here} {took} {since}");
         }
     }
 }

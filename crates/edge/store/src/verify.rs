@@ -10,10 +10,11 @@ mod state;
 use crate::error::ReadError;
 use crate::reader::Reader;
 use crate::rows::CheckpointRow;
+use interlock_engine::ports::Slot;
 use interlock_ledger::audit::{Audit, Columns, Finding, Row, Summary};
 use interlock_ledger::checkpoint::Checkpoint;
 use interlock_ledger::entry::{Entry, Event};
-use interlock_ledger::tile::{TileKind, TilePath};
+use interlock_ledger::tile::TilePath;
 use payloads::Payloads;
 use rusqlite::types::ValueRef;
 use state::State;
@@ -126,26 +127,27 @@ impl Reader {
         published: u64,
         mut progress: impl FnMut(u64),
     ) -> Result<Summary, Stop> {
-        let tiles = |path: &TilePath| match self.files.tile(path).ok()? {
-            // Partial bundles are no files. The rows stand for them; where one is missing, the audit says so.
-            None if path.kind() == TileKind::Entries && !path.is_full() => {
-                self.bundle_as_far_as_it_goes(path).ok().map(|(bundle, _)| bundle)
-            }
-            found => found,
-        };
+        let tiles = |path: &TilePath| self.files.tile(path).ok()?;
         let mut audit = Audit::with_files(self.key.clone(), tiles, published);
         if let Some(note) = shown {
             audit.checkpoint(note)?;
         }
+        // Said only if the entries themselves show nothing earlier.
+        let mut unsigned = None;
         if let Some(row) = stored {
-            audit.checkpoint(row.note.as_bytes())?;
-            let signed = Checkpoint::open(row.note.as_bytes(), &self.key).map(|c| c.size);
-            if signed != Ok(row.size) {
-                return Err(Stop::Found(Fault::new(Some(row.size), "the stored checkpoint is not of the stored size")));
+            match Checkpoint::open(row.note.as_bytes(), &self.key) {
+                Ok(signed) if signed.size == row.size => audit.checkpoint(row.note.as_bytes())?,
+                // The rows end before what was signed, or the signature was put on an entry that it is not about.
+                Ok(signed) => {
+                    let what = format!("the checkpoint stored with the entry before it covers {} entries", signed.size);
+                    unsigned = Some(Fault::new(Some(row.size), what));
+                }
+                Err(error) => unsigned = Some(Fault::new(Some(row.size - 1), format!("its checkpoint: {error}"))),
             }
         }
-        let mut statement =
-            self.connection.prepare_cached("SELECT idx, kind, at, call, bytes FROM entries ORDER BY idx")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT idx, kind, at, call, bytes, note, open_from FROM entries ORDER BY idx")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let here = audit.size();
@@ -159,18 +161,31 @@ impl Reader {
             let ValueRef::Blob(entry) = row.get_ref(4)? else { return Err(strange()) };
             let columns = Columns { kind: integer(1)?, at: integer(2)?, call };
             audit.row(&Row { index: integer(0)?, columns: Some(columns), entry })?;
+            match (row.get_ref(5)?, row.get_ref(6)?, stored) {
+                (ValueRef::Null, ValueRef::Null, _) => {}
+                (_, _, Some(row)) if row.size == here + 1 => {}
+                // The newest entry carries none, and this was the newest one when it was signed.
+                (ValueRef::Text(note), _, None) if unsigned.is_none() => {
+                    audit.checkpoint(note)?;
+                    unsigned = Some(Fault::new(Some(here + 1), "from here on, entries are not signed"));
+                }
+                _ => {
+                    let what = "it carries a checkpoint, and is not the newest entry";
+                    return Err(Stop::Found(Fault::new(Some(here), what)));
+                }
+            }
             if here.is_multiple_of(PROGRESS_EVERY) {
                 progress(here);
             }
         }
         let read = audit.size();
         let summary = audit.finish()?;
-        let rows: i64 = self.connection.query_row("SELECT count(*) FROM checkpoints", [], |row| row.get(0))?;
-        if rows != i64::from(read > 0) || stored.is_some() != (read > 0) {
-            return Err(Stop::Found(Fault::new(
-                None,
-                "the database must hold the newest signed checkpoint, and no other",
-            )));
+        if stored.is_none() && unsigned.is_none() && read > 0 {
+            let what = "the entry before it does not carry the checkpoint signed over it: newer ones were removed";
+            unsigned = Some(Fault::new(Some(read), what));
+        }
+        if let Some(fault) = unsigned {
+            return Err(Stop::Found(fault));
         }
         if summary.signed < read {
             // Entries and their signature are written in one transaction.
@@ -186,8 +201,9 @@ impl Reader {
         stored: Option<&CheckpointRow>,
         faults: &mut Vec<Fault>,
     ) -> Result<PayloadCounts, ReadError> {
-        let mut payloads = Payloads::new(&self.connection)?;
-        let mut statement = self.connection.prepare_cached("SELECT idx, bytes FROM entries ORDER BY idx")?;
+        let mut payloads = Payloads::default();
+        let mut statement =
+            self.connection.prepare_cached("SELECT idx, bytes, received, sent, result FROM entries ORDER BY idx")?;
         let mut rows = statement.query([])?;
         let mut open = BTreeSet::new();
         let mut calls = std::collections::HashMap::new();
@@ -210,16 +226,17 @@ impl Reader {
                 _ => {}
             }
             state.tell(index, &entry, faults);
-            payloads.compare(index, &entry, &state, faults)?;
+            let vault =
+                [(Slot::Received, row.get_ref(2)?), (Slot::Sent, row.get_ref(3)?), (Slot::Result, row.get_ref(4)?)];
+            payloads.compare(index, &entry, vault, &state, faults);
             next = index.saturating_add(1);
         }
-        payloads.rest(faults)?;
         state.finish(faults);
         if let Some(row) = stored
             && row.open_from != open.first().copied().unwrap_or(next)
         {
-            let what = "the mark from which recovery looks for open calls is not where the first one is";
-            faults.push(Fault::new(Some(row.open_from), what));
+            let what = "its mark from which recovery looks for open calls is not where the first one is";
+            faults.push(Fault::new(Some(row.size - 1), what));
         }
         Ok(payloads.counts())
     }
@@ -257,15 +274,13 @@ impl Reader {
             // The audit compares exactly these.
             Some(now) if now == *tile => true,
             // The beginning of one of those.
-            Some(now) if now.width() > tile.width() && tile.kind() != TileKind::Entries => {
-                match (read(tile), read(&now)) {
-                    (Some(old), Some(new)) => old.len() == usize::from(tile.width()) * 32 && new.starts_with(&old),
-                    (_, None) => true,
-                    (None, Some(_)) => false,
-                }
-            }
+            Some(now) if now.width() > tile.width() => match (read(tile), read(&now)) {
+                (Some(old), Some(new)) => old.len() == usize::from(tile.width()) * 32 && new.starts_with(&old),
+                (_, None) => true,
+                (None, Some(_)) => false,
+            },
             // Published after the snapshot began, or just before a crash.
-            _ => match self.tile_from_rows(tile, total) {
+            _ => match self.tile_from_rows(tile) {
                 Some(expected) => read(tile) == Some(expected),
                 None => self.size().is_ok_and(|now| now > total),
             },

@@ -268,7 +268,7 @@ impl<T: Tiles> Audit<T> {
         let leaf = Hash::leaf(row.entry);
         self.frontier.push(leaf);
         if let Some(files) = &mut self.files
-            && let Some(suspicion) = files.compare(index, leaf, row.entry)
+            && let Some(suspicion) = files.compare(index, leaf)
         {
             self.suspicion = Some(suspicion.or_known(self.suspicion.take()));
         }

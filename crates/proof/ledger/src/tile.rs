@@ -179,20 +179,6 @@ fn hash_tile(level: u8, index: u64, hashes: &[Hash]) -> TileFile {
     TileFile { path, bytes: hashes.iter().flat_map(|h| h.0).collect() }
 }
 
-/// Why a writer could not go on from where it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ResumeError {
-    /// The hashes of the right edge are incomplete.
-    #[error(transparent)]
-    Missing(#[from] MissingHash),
-    /// The entries given are not those after the last full bundle.
-    #[error("the entries after the last full bundle are not those that the tree has: entry {index} differs")]
-    Entries {
-        /// The first that is missing or different.
-        index: u64,
-    },
-}
-
 /// An entry is too long for a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("entry of {len} bytes is over {max}", max = Entry::MAX_LEN)]
@@ -200,16 +186,15 @@ pub struct TooLong {
     len: usize,
 }
 
-/// Turns a growing log into files. Fed entries, it says which files to write: every full tile and
-/// bundle once, and at each publication the partial ones that changed.
+/// Turns a growing log into hash tiles. Fed leaf hashes, it says which files to write: every full tile
+/// once, and at each publication the partial ones that changed. Entry bundles are for who keeps the entries
+/// to make ([`append_to_bundle`]).
 ///
-/// It holds the open bundle (at most 255 entries) and at most 255 hashes for each level.
+/// It holds at most 255 hashes for each level.
 #[derive(Clone, Debug, Default)]
 pub struct TileWriter {
     frontier: Frontier,
     open: OpenTiles,
-    /// The open bundle, as it will be written.
-    bundle: Vec<u8>,
     /// Filled since the last publication.
     full: Vec<TileFile>,
     /// Tree size at the last publication.
@@ -217,44 +202,21 @@ pub struct TileWriter {
 }
 
 impl TileWriter {
-    /// Goes on at `size`, the size of the last published checkpoint. `tail` holds the entries after the
-    /// last full bundle, `size % 256` of them. Entries that are stored but were not yet published are
-    /// then pushed again.
+    /// Goes on at `size`, the size of the last published checkpoint. Entries that are stored but were not
+    /// yet published are then pushed again.
     ///
     /// # Errors
     ///
-    /// [`ResumeError`].
-    pub fn resume<S: HashSource + ?Sized>(size: u64, source: &S, tail: &[Vec<u8>]) -> Result<Self, ResumeError> {
+    /// [`MissingHash`] if the hashes of the right edge are incomplete.
+    pub fn resume<S: HashSource + ?Sized>(size: u64, source: &S) -> Result<Self, MissingHash> {
         let open = OpenTiles::restore(size, source)?;
-        let leaves = open.levels.first().map(Vec::as_slice).unwrap_or_default();
-        let mut bundle = Vec::new();
-        let first = size - size % u64::from(WIDTH);
-        for at in 0..leaves.len().max(tail.len()) {
-            let differs = ResumeError::Entries { index: first + at as u64 };
-            let entry = tail.get(at).ok_or(differs)?;
-            if leaves.get(at) != Some(&Hash::leaf(entry)) {
-                return Err(differs);
-            }
-            append_to_bundle(&mut bundle, entry).map_err(|_| differs)?;
-        }
-        Ok(Self { frontier: Frontier::restore(size, source)?, open, bundle, full: Vec::new(), published: size })
+        Ok(Self { frontier: Frontier::restore(size, source)?, open, full: Vec::new(), published: size })
     }
 
-    /// Appends an entry and returns its leaf hash.
-    ///
-    /// # Errors
-    ///
-    /// [`TooLong`]; nothing was appended then.
-    pub fn push(&mut self, entry: &[u8]) -> Result<Hash, TooLong> {
-        append_to_bundle(&mut self.bundle, entry)?;
-        let leaf = Hash::leaf(entry);
+    /// Appends a leaf.
+    pub fn push(&mut self, leaf: Hash) {
         self.frontier.push(leaf);
         self.open.push(leaf, &mut self.full);
-        if self.size().is_multiple_of(u64::from(WIDTH)) {
-            let path = TilePath::new(TileKind::Entries, self.size() / u64::from(WIDTH) - 1, WIDTH);
-            self.full.push(TileFile { path, bytes: std::mem::take(&mut self.bundle) });
-        }
-        Ok(leaf)
     }
 
     /// Leaves so far.
@@ -280,17 +242,17 @@ impl TileWriter {
     pub fn publish(&mut self) -> Vec<TileFile> {
         let mut files = self.take_full();
         files.extend(self.open.partial_since(self.published));
-        if self.published != self.size()
-            && let Some(path) = TilePath::in_tree(TileKind::Entries, self.size() / u64::from(WIDTH), self.size())
-        {
-            files.push(TileFile { path, bytes: self.bundle.clone() });
-        }
         self.published = self.size();
         files
     }
 }
 
-fn append_to_bundle(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<(), TooLong> {
+/// Appends an entry to an entry bundle.
+///
+/// # Errors
+///
+/// [`TooLong`]; the bundle is as it was then.
+pub fn append_to_bundle(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<(), TooLong> {
     let length = u16::try_from(entry.len()).map_err(|_| TooLong { len: entry.len() })?;
     bundle.extend_from_slice(&length.to_be_bytes());
     bundle.extend_from_slice(entry);
@@ -331,7 +293,8 @@ mod tests {
         let mut writer = TileWriter::default();
         let mut leaves = Vec::new();
         for i in 0..LAST {
-            leaves.push(writer.push(&entry(i)).unwrap());
+            leaves.push(Hash::leaf(&entry(i)));
+            writer.push(leaves[leaves.len() - 1]);
             if i % 997 == 0 || i % 256 == 255 || i + 1 == LAST {
                 for file in writer.publish() {
                     let before = files.insert(file.path.to_string(), file.bytes);
@@ -343,8 +306,6 @@ mod tests {
         assert_eq!(files.keys().filter(|k| k.starts_with("tile/0/") && !k.contains(".p/")).count(), 257);
         assert!(files.contains_key("tile/1/000") && files.contains_key("tile/2/000.p/1"));
         let read = |path: &TilePath| files.get(&path.to_string()).cloned();
-        let bundle = files.get("tile/entries/257.p/208").unwrap();
-        assert_eq!(parse_bundle(bundle, 208).unwrap()[207], entry(LAST - 1));
 
         let tiles = TileHashes::new(read, LAST);
         let restored = Frontier::restore(LAST, &tiles).unwrap();
@@ -359,30 +320,25 @@ mod tests {
             );
         }
 
-        let tail: Vec<Vec<u8>> = (LAST - LAST % 256..LAST).map(entry).collect();
-        let mut resumed = TileWriter::resume(LAST, &tiles, &tail).unwrap();
+        let mut resumed = TileWriter::resume(LAST, &tiles).unwrap();
         assert_eq!(resumed.publish(), [], "all of it was published");
         for i in LAST..LAST + 300 {
-            assert_eq!(resumed.push(&entry(i)), writer.push(&entry(i)));
+            resumed.push(Hash::leaf(&entry(i)));
+            writer.push(Hash::leaf(&entry(i)));
         }
         assert_eq!(resumed.publish(), writer.publish());
         assert_eq!(resumed.frontier(), writer.frontier());
-
-        let resume = |tail: &[Vec<u8>]| TileWriter::resume(LAST, &tiles, tail).map(drop);
-        assert_eq!(resume(&tail[..207]), Err(ResumeError::Entries { index: LAST - 1 }));
-        let mut other = tail.clone();
-        other[3].push(b'!');
-        assert_eq!(resume(&other), Err(ResumeError::Entries { index: LAST - 208 + 3 }));
         assert_eq!(
-            TileWriter::resume(LAST, &TileHashes::new(|_: &TilePath| None, LAST), &tail).map(drop),
-            Err(ResumeError::Missing(MissingHash { level: 0, index: LAST - 208 }))
+            TileWriter::resume(LAST, &TileHashes::new(|_: &TilePath| None, LAST)).map(drop),
+            Err(MissingHash { level: 0, index: LAST - 208 })
         );
     }
 
     #[test]
     fn a_partial_tile_that_was_tidied_away_is_read_from_the_full_one() {
         let mut writer = TileWriter::default();
-        let leaves: Vec<Hash> = (0..256).map(|i| writer.push(&entry(i)).unwrap()).collect();
+        let leaves: Vec<Hash> = (0..256).map(|i| Hash::leaf(&entry(i))).collect();
+        leaves.iter().for_each(|leaf| writer.push(*leaf));
         let full = writer.publish();
         let read = |path: &TilePath| full.iter().find(|f| f.path == *path).map(|f| f.bytes.clone());
         let earlier = TileHashes::new(read, 100);

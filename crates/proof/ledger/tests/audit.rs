@@ -8,6 +8,7 @@ use interlock_ledger::entry::{ApprovalAction, Entry, Event};
 use interlock_ledger::note::{Origin, VerifierKey};
 use interlock_ledger::samples::{self, SoftSigner};
 use interlock_ledger::tile::{TilePath, TileWriter};
+use interlock_ledger::tree::Hash;
 use interlock_model::{Commitment, Mode, Outcome, UnixMillis};
 use interlock_signature::Signer as _;
 use std::collections::HashMap;
@@ -55,7 +56,7 @@ fn log(entries: &[Entry], every: usize) -> Log {
     let mut log = Log { rows: vec![], files: HashMap::new(), checkpoints: vec![], published: entries.len() as u64 };
     for (i, entry) in entries.iter().enumerate() {
         let row = stored(i, entry);
-        writer.push(&row.bytes).unwrap();
+        writer.push(Hash::leaf(&row.bytes));
         log.rows.push(row);
         if (i + 1) % every == 0 || i + 1 == entries.len() {
             log.files.extend(writer.publish().into_iter().map(|f| (f.path.to_string(), f.bytes)));

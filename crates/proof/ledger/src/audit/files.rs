@@ -1,4 +1,4 @@
-//! Comparing published tiles and bundles with the entries they should hold, as the entries go by.
+//! Comparing published hash tiles with the entries they stand for, as the entries go by.
 
 use super::{Finding, Reason};
 use crate::tile::{OpenTiles, TileFile, TileKind, TilePath, Tiles, WIDTH};
@@ -49,9 +49,8 @@ pub(super) struct Files<T> {
     size: u64,
     /// The hash tiles as the entries give them.
     expected: OpenTiles,
-    /// The lowest hash tile and the bundle that the current entries are in.
-    hashes: Option<Reading>,
-    bundle: Option<Reading>,
+    /// The lowest hash tile that the current entries are in.
+    lowest: Option<Reading>,
 }
 
 /// A file that is being compared piece by piece.
@@ -88,7 +87,7 @@ impl Reading {
 
 impl<T: Tiles> Files<T> {
     pub(super) fn new(tiles: T, size: u64) -> Self {
-        Self { tiles, size, expected: OpenTiles::default(), hashes: None, bundle: None }
+        Self { tiles, size, expected: OpenTiles::default(), lowest: None }
     }
 
     /// The size of the tree that was published.
@@ -97,11 +96,11 @@ impl<T: Tiles> Files<T> {
     }
 
     /// Compares what the files say about the entry at `index`.
-    pub(super) fn compare(&mut self, index: u64, leaf: Hash, entry: &[u8]) -> Option<Suspicion> {
+    pub(super) fn compare(&mut self, index: u64, leaf: Hash) -> Option<Suspicion> {
         if index >= self.size {
             return None;
         }
-        let here = self.compare_entry(index, leaf, entry);
+        let here = self.compare_leaf(index, leaf);
         let mut filled = Vec::new();
         self.expected.push(leaf, &mut filled);
         if index + 1 == self.size {
@@ -111,30 +110,19 @@ impl<T: Tiles> Files<T> {
         filled.iter().filter_map(|file| self.compare_upper(file)).fold(here, |known, above| Some(above.or_known(known)))
     }
 
-    fn compare_entry(&mut self, index: u64, leaf: Hash, entry: &[u8]) -> Option<Suspicion> {
+    fn compare_leaf(&mut self, index: u64, leaf: Hash) -> Option<Suspicion> {
         let width = u64::from(WIDTH);
         if index.is_multiple_of(width) {
-            let path = |kind| TilePath::in_tree(kind, index / width, self.size);
-            let (hashes, bundle) = (path(TileKind::Hashes(0))?, path(TileKind::Entries)?);
-            self.hashes = Reading::open(&self.tiles, hashes);
-            self.bundle = Reading::open(&self.tiles, bundle);
-            let missing = if self.hashes.is_none() { Some(hashes) } else { self.bundle.is_none().then_some(bundle) };
-            if let Some(path) = missing {
+            let path = TilePath::in_tree(TileKind::Hashes(0), index / width, self.size)?;
+            self.lowest = Reading::open(&self.tiles, path);
+            if self.lowest.is_none() {
                 return Some(Suspicion { index, last: index, path, missing: true });
             }
         }
         let last = index + 1 == self.size || (index + 1).is_multiple_of(width);
-        let length = u16::try_from(entry.len()).unwrap_or_default().to_be_bytes();
-        let hash_fits = |r: &mut Reading| r.goes_on_with(&leaf.0);
-        let entry_fits = |r: &mut Reading| r.goes_on_with(&length) & r.goes_on_with(entry);
-        let differs = |reading: &mut Option<Reading>, fits: &dyn Fn(&mut Reading) -> bool| {
-            let r = reading.as_mut()?;
-            let fine = fits(r) && (!last || r.is_finished());
-            (!fine).then_some(Suspicion { index, last: index, path: r.path, missing: false })
-        };
-        let hashes = differs(&mut self.hashes, &hash_fits);
-        let bundle = differs(&mut self.bundle, &entry_fits);
-        hashes.or(bundle)
+        let reading = self.lowest.as_mut()?;
+        let fine = reading.goes_on_with(&leaf.0) && (!last || reading.is_finished());
+        (!fine).then_some(Suspicion { index, last: index, path: reading.path, missing: false })
     }
 
     fn compare_upper(&self, expected: &TileFile) -> Option<Suspicion> {
