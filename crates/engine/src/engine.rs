@@ -1,6 +1,6 @@
 //! The engine: the world, the ports, and the one function that every call goes through.
 
-use crate::front::{Caller, Endpoint, Governed, NotIdentified};
+use crate::front::{Answered, Caller, Endpoint, Governed, NotIdentified};
 use crate::ports::{
     Append, AppendError, Appended, Clock, Effect, Ledger, Outgoing, Payload, Session, Slot, Upstream, UpstreamFault,
 };
@@ -111,7 +111,7 @@ impl<P: Ports> Engine<P> {
     }
 
     /// The path of a call (design section 3). Everything that may refuse stands here, in order.
-    async fn path(&self, caller: Caller, request: Request, call: CallId) -> Result<Bytes, Refused> {
+    async fn path(&self, caller: Caller, request: Request, call: CallId) -> Result<Answered, Refused> {
         let identified = self.identified(caller, request, call).await?;
         let world = self.settled_world(&identified).await;
         let resolved = identified.resolve(world, self.clock.monotonic_us())?;
@@ -237,7 +237,7 @@ impl<P: Ports> Engine<P> {
     /// Records the outcome and lets the answer go. The outcome's entry is queued before the answer leaves
     /// and follows its intent; it is waited for only where it raises the session's labels, since the next
     /// call must not be judged without them. A crash in between leaves the call `unknown`, never unrecorded.
-    async fn release(&self, executed: Executed<'_, P>) -> Result<Bytes, Refused> {
+    async fn release(&self, executed: Executed<'_, P>) -> Result<Answered, Refused> {
         let Executed { permitted, answer, upstream_us, mut open } = executed;
         let session = permitted.session().clone();
         let payload = answer.as_ref().ok().and_then(|response| {
@@ -299,11 +299,14 @@ fn status(answer: &Result<Response, UpstreamFault>) -> CallStatus {
 
 /// The message for the client: the server's own bytes, with the client's id in place of ours and what
 /// the client's revision requires of a result.
-fn respond(permitted: &Permitted, answer: &Result<Response, UpstreamFault>) -> Bytes {
+fn respond(permitted: &Permitted, answer: &Result<Response, UpstreamFault>) -> Answered {
     let identified = permitted.prior.identified();
     let (id, revision) = (identified.request.id(), identified.caller.revision);
     match answer {
-        Ok(response) => relay(response, id, revision, advice(permitted).as_deref()),
+        Ok(response) => Answered {
+            message: relay(response, id, revision, advice(permitted).as_deref()),
+            error: response.error().and_then(|error| error.get("code")).and_then(|code| code.as_i64()),
+        },
         Err(fault) => {
             let refusal = Refusal {
                 code: fault.code,
@@ -312,7 +315,7 @@ fn respond(permitted: &Permitted, answer: &Result<Response, UpstreamFault>) -> B
                 approval: None,
                 tier: None,
             };
-            refusal.to_frame(id, revision, identified.call)
+            refusal.answer(id, revision, identified.call)
         }
     }
 }
@@ -495,16 +498,16 @@ impl<P: Ports> Governed for Engine<P> {
         self.list(caller, request)
     }
 
-    async fn call_tool(&self, caller: Caller, request: Request) -> Bytes {
+    async fn call_tool(&self, caller: Caller, request: Request) -> Answered {
         let (id, revision) = (request.id().clone(), caller.revision);
         let call = CallId::new(self.clock.now(), self.clock.entropy());
         let most = self.world.load().settings.max_in_flight;
         let Some(_in_flight) = InFlight::enter(&self.in_flight, most) else {
-            return Refusal::deny(Code::Overloaded, "too many calls at once").to_frame(&id, revision, call);
+            return Refusal::deny(Code::Overloaded, "too many calls at once").answer(&id, revision, call);
         };
         match self.path(caller, request, call).await {
             Ok(answer) => answer,
-            Err(refused) => self.refuse(refused).await.to_frame(&id, revision, call),
+            Err(refused) => self.refuse(refused).await.answer(&id, revision, call),
         }
     }
 

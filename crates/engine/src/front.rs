@@ -45,6 +45,15 @@ pub struct Mirrored {
     pub path: Box<[Box<str>]>,
 }
 
+/// The response to a call: a whole message with the request's id, complete for the caller's revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The message.
+    pub message: Bytes,
+    /// The JSON-RPC code, where it is an error.
+    pub error: Option<i64>,
+}
+
 /// The engine, as fronts see it.
 pub trait Governed: Send + Sync + 'static {
     /// Who presents this bearer key, or who the unbound caller is.
@@ -61,9 +70,9 @@ pub trait Governed: Send + Sync + 'static {
     /// see, in a stable order, in one page. A request with a cursor we did not give is refused.
     fn list_tools(&self, caller: &Caller, request: &Request) -> impl Future<Output = Result<Bytes, RpcError>> + Send;
 
-    /// One `tools/call`: the whole response message, with the request's id. Never fails: a refusal is a
-    /// result with `isError`, a protocol fault a JSON-RPC error. Dropping the future cancels the call.
-    fn call_tool(&self, caller: Caller, request: Request) -> impl Future<Output = Bytes> + Send;
+    /// One `tools/call`. Never fails: a refusal is a result with `isError`, a protocol fault a JSON-RPC
+    /// error. Dropping the future cancels the call.
+    fn call_tool(&self, caller: Caller, request: Request) -> impl Future<Output = Answered> + Send;
 
     /// What this tool's approved schema wants repeated in headers; `None` where that is nothing, and for a
     /// tool that the caller may not see.

@@ -24,7 +24,7 @@ async fn settle_tasks() {
 #[tokio::test]
 async fn an_allowed_call_is_recorded_sent_as_it_came_and_answered_as_it_came() {
     let bench = Bench::new(Mode::Enforcing);
-    let answer = bench.engine.call_tool(bench.caller(Revision::V2025_11_25), request("write", "1")).await;
+    let answer = bench.engine.call_tool(bench.caller(Revision::V2025_11_25), request("write", "1")).await.message;
     assert_eq!(answer, r#"{"jsonrpc":"2.0","id":"me","result":{"content":[],"x":1.10},"y":null}"#);
     assert_eq!(bench.ledger.kinds(), ["intent", "outcome"]);
     let sent = bench.upstream.sent.lock().unwrap();
@@ -36,7 +36,7 @@ async fn an_allowed_call_is_recorded_sent_as_it_came_and_answered_as_it_came() {
 #[tokio::test]
 async fn a_modern_client_gets_a_result_type() {
     let bench = Bench::new(Mode::Enforcing);
-    let answer = bench.engine.call_tool(bench.caller(Revision::V2026_07_28), request("read", "1")).await;
+    let answer = bench.engine.call_tool(bench.caller(Revision::V2026_07_28), request("read", "1")).await.message;
     assert_eq!(
         answer,
         r#"{"jsonrpc":"2.0","id":"me","result":{"resultType":"complete","content":[],"x":1.10},"y":null}"#
@@ -122,7 +122,7 @@ async fn invariant_3_other_modes_forward_what_policy_denies_and_nothing_else() {
         let caller = bench.caller(Revision::V2025_11_25);
         let suspended = Arc::new(Registry::new([agent(AgentState::Suspended)]));
         bench.engine.change_world(|w| World { registry: suspended.clone(), ..w.clone() });
-        let answer = bench.engine.call_tool(caller, request("write", "1")).await;
+        let answer = bench.engine.call_tool(caller, request("write", "1")).await.message;
         assert!(String::from_utf8_lossy(&answer).contains("agent_not_active"));
         assert_eq!(bench.upstream.calls(), 1, "{mode}");
     }
@@ -334,7 +334,7 @@ async fn wrong_arguments_and_too_many_calls_are_refused_before_anything_is_sent(
     else {
         panic!("no request")
     };
-    let answer = bench.engine.call_tool(bench.caller(Revision::V2025_11_25), wrong).await;
+    let answer = bench.engine.call_tool(bench.caller(Revision::V2025_11_25), wrong).await.message;
     assert_eq!(code(&serde_json::from_slice(&answer).unwrap()), Some("invalid_arguments"));
 
     bench.upstream.open.send_replace(false);

@@ -36,7 +36,7 @@ pub(crate) fn initialize(request: &Request, oldest: Revision) -> Result<(Revisio
 /// Answers a request within a session.
 pub(crate) async fn answer<G: Governed>(governed: &G, caller: Caller, request: Request) -> Bytes {
     match request.method() {
-        "tools/call" => governed.call_tool(caller, request).await,
+        "tools/call" => governed.call_tool(caller, request).await.message,
         "tools/list" => match governed.list_tools(&caller, &request).await {
             Ok(result) => answer::result(request.id(), &result),
             Err(error) => error.to_frame(Some(request.id())),

@@ -55,11 +55,11 @@ pub(crate) async fn answer<G: Governed>(governed: &G, caller: Caller, request: R
     let id = request.id().clone();
     let message = match request.method() {
         "tools/call" => {
-            let stamped = stamp::response(&id, governed.call_tool(caller, request).await);
-            if stamped.error == Some(MISSING_CAPABILITY) {
-                return (StatusCode::BAD_REQUEST, stamped.message);
+            let answered = governed.call_tool(caller, request).await;
+            if answered.error == Some(MISSING_CAPABILITY) {
+                return (StatusCode::BAD_REQUEST, answered.message);
             }
-            stamped.message
+            answered.message
         }
         "tools/list" => match governed.list_tools(&caller, &request).await {
             Ok(result) => answer::result(&id, &stamp::list(result)),

@@ -352,7 +352,7 @@ impl Bench {
     }
 
     pub async fn call(&self, tool: &str, id: &str) -> serde_json::Value {
-        let answer = self.engine.call_tool(self.caller(Revision::V2025_11_25), request(tool, id)).await;
+        let answer = self.engine.call_tool(self.caller(Revision::V2025_11_25), request(tool, id)).await.message;
         serde_json::from_slice(&answer).unwrap()
     }
 
@@ -380,7 +380,7 @@ pub trait CallOwned {
 
 impl CallOwned for Arc<Engine<Fakes>> {
     async fn call_tool_owned(self, caller: Caller, request: Request) -> Bytes {
-        self.call_tool(caller, request).await
+        self.call_tool(caller, request).await.message
     }
 }
 

@@ -1,10 +1,10 @@
 //! A fake engine, and a gateway in front of it.
 
 use bytes::Bytes;
-use interlock_engine::front::{Caller, Endpoint, Governed, Mirrored, NotIdentified};
+use interlock_engine::front::{Answered, Caller, Endpoint, Governed, Mirrored, NotIdentified};
 use interlock_gateway::{HttpOptions, Published, serve_http};
 use interlock_identity::{Agent, AgentState, BearerKey, Principal};
-use interlock_mcp::{Request, RpcError, answer};
+use interlock_mcp::{Era, Request, RpcError, answer};
 use interlock_model::{Code, UnixMillis};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl Governed for Fake {
         ))
     }
 
-    async fn call_tool(&self, caller: Caller, request: Request) -> Bytes {
+    async fn call_tool(&self, caller: Caller, request: Request) -> Answered {
         self.started.fetch_add(1, Ordering::SeqCst);
         let mut watch = Watch(self, false);
         let tool = request.param("name").and_then(|n| n.as_str()).map(|n| n.into_owned()).unwrap_or_default();
@@ -116,12 +116,13 @@ impl Governed for Fake {
                 watch.1 = true;
                 let error = r#""error":{"message":"no sampling","code":-32021,"data":{"requiredCapabilities":{"sampling":{}}}}"#;
                 let id = String::from_utf8_lossy(request.id().raw()).into_owned();
-                return Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":{id},{error}}}"#));
+                let message = Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":{id},{error}}}"#));
+                return Answered { message, error: Some(-32021) };
             }
             "fails" => {
                 watch.1 = true;
-                return RpcError::new(RpcError::INVALID_PARAMS, Code::UnknownTool, "unknown tool")
-                    .to_frame(Some(request.id()));
+                let error = RpcError::new(RpcError::INVALID_PARAMS, Code::UnknownTool, "unknown tool");
+                return Answered { message: error.to_frame(Some(request.id())), error: Some(RpcError::INVALID_PARAMS.into()) };
             }
             _ => format!(
                 r#"{{"content":[],"agent":"{}","revision":"{}","endpoint":"{:?}","arguments":{}}}"#,
@@ -132,7 +133,13 @@ impl Governed for Fake {
             ),
         };
         watch.1 = true;
-        answer::result(request.id(), result.as_bytes())
+        let result = match result.strip_prefix('{') {
+            Some(rest) if caller.revision.era() == Era::Modern && tool != "stamped" => {
+                format!(r#"{{"resultType":"complete",{rest}"#)
+            }
+            _ => result,
+        };
+        Answered { message: answer::result(request.id(), result.as_bytes()), error: None }
     }
 
     fn mirrored(&self, _: &Caller, tool: &str) -> Option<Arc<[Mirrored]>> {
