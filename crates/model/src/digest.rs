@@ -5,15 +5,15 @@
 //! at, and once that key is destroyed it says nothing (design 4.7).
 
 use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// SHA-256, written `sha256:` and 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
@@ -44,13 +44,19 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", hex(&self.0))
+        f.write_str(Spelling::new("sha256", b':', &self.0).as_str())
     }
 }
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(Spelling::new("sha256", b':', &self.0).as_str())
     }
 }
 
@@ -80,8 +86,8 @@ impl From<Digest> for String {
 pub struct InvalidDigest;
 
 /// HMAC-SHA-256 under a governance session's key, written `hmac-sha256:` and 64 digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Commitment(pub [u8; 32]);
 
 impl Commitment {
@@ -94,13 +100,19 @@ impl Commitment {
 
 impl fmt::Display for Commitment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "hmac-sha256:{}", hex(&self.0))
+        f.write_str(Spelling::new("hmac-sha256", b':', &self.0).as_str())
     }
 }
 
 impl fmt::Debug for Commitment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Commitment {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(Spelling::new("hmac-sha256", b':', &self.0).as_str())
     }
 }
 
@@ -171,16 +183,55 @@ impl fmt::Debug for SessionKey {
     }
 }
 
+/// A word, a mark and hexadecimal digits, spelled on the stack: each entry of the ledger has a dozen.
+pub(crate) struct Spelling {
+    text: [u8; Self::MAX],
+    len: usize,
+}
+
+impl Spelling {
+    /// `hmac-sha256:` and 64 digits.
+    pub(crate) const MAX: usize = 76;
+
+    #[inline]
+    pub(crate) fn new<const N: usize>(word: &'static str, mark: u8, bytes: &[u8; N]) -> Self {
+        let mut text = [0; Self::MAX];
+        let (start, rest) = text.split_at_mut(word.len());
+        start.copy_from_slice(word.as_bytes());
+        if let Some((at, rest)) = rest.split_first_mut() {
+            *at = mark;
+            spell(bytes, rest);
+        }
+        Self { text, len: word.len() + 1 + 2 * N }
+    }
+
+    /// All of it is ASCII: there is always a text.
+    #[inline]
+    pub(crate) fn as_str(&self) -> &str {
+        self.text.get(..self.len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+}
+
 /// Lower-case hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + n - 10 });
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for b in bytes {
-        out.push(digit(b >> 4));
-        out.push(digit(b & 15));
+    let mut out = vec![0; bytes.len() * 2];
+    spell(bytes, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+fn spell(bytes: &[u8], out: &mut [u8]) {
+    for (to, byte) in out.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *to = pair(*byte);
     }
-    out
+}
+
+/// The two digits of a byte. No branch and no table: some of what is spelled is secret.
+pub(crate) const fn pair(byte: u8) -> [u8; 2] {
+    const fn digit(n: u8) -> u8 {
+        n + b'0' + (n > 9) as u8 * (b'a' - b'0' - 10)
+    }
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 /// The bytes behind lower-case hexadecimal; `None` for any other spelling.
@@ -203,6 +254,7 @@ fn unhex32(s: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn one_spelling_only() {
@@ -237,5 +289,21 @@ mod tests {
             hex(&mac.finalize().into_bytes()),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn spelled_as_it_is_formatted(bytes in any::<[u8; 32]>()) {
+            let digits: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            prop_assert_eq!(&hex(&bytes), &digits);
+            prop_assert_eq!(unhex(&digits), Some(bytes.to_vec()));
+            for (text, json) in [
+                (Digest(bytes).to_string(), serde_json::to_string(&Digest(bytes)).unwrap()),
+                (Commitment(bytes).to_string(), serde_json::to_string(&Commitment(bytes)).unwrap()),
+            ] {
+                prop_assert_eq!(text.split_once(':').map(|(_, digits)| digits), Some(&*digits));
+                prop_assert_eq!(json, format!("\"{text}\""));
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a tool can do to the world, as a human confirmed it at approval.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
 /// One kind of effect.
@@ -56,8 +56,8 @@ impl std::str::FromStr for Effect {
 pub struct UnknownEffect;
 
 /// A set of effects. What nobody confirmed is [`Effects::WORST`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "Vec<Effect>", into = "Vec<Effect>")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(from = "Vec<Effect>")]
 pub struct Effects(u8);
 
 impl Effects {
@@ -88,9 +88,9 @@ impl From<Vec<Effect>> for Effects {
     }
 }
 
-impl From<Effects> for Vec<Effect> {
-    fn from(e: Effects) -> Self {
-        e.iter().collect()
+impl Serialize for Effects {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.iter())
     }
 }
 

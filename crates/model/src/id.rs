@@ -1,6 +1,9 @@
 //! Names that people give (agents, owners, servers, tools) and ids that we mint (calls, sessions, approvals).
 
-use crate::{digest, instant::UnixMillis};
+use crate::{
+    digest::{self, Spelling},
+    instant::UnixMillis,
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, marker::PhantomData, sync::Arc};
 
@@ -209,6 +212,11 @@ impl<K: UidKind> Uid<K> {
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes, PhantomData)
     }
+
+    fn spelling(&self) -> Spelling {
+        const { assert!(K::PREFIX.len() + 1 + 32 <= Spelling::MAX, "the prefix is too long to be spelled") }
+        Spelling::new(K::PREFIX, b'-', &self.0)
+    }
 }
 
 impl<K> Uid<K> {
@@ -248,7 +256,7 @@ impl<K> std::hash::Hash for Uid<K> {
 }
 impl<K: UidKind> fmt::Display for Uid<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", K::PREFIX, digest::hex(&self.0))
+        f.write_str(self.spelling().as_str())
     }
 }
 impl<K: UidKind> fmt::Debug for Uid<K> {
@@ -267,7 +275,7 @@ impl<K: UidKind> std::str::FromStr for Uid<K> {
 }
 impl<K: UidKind> Serialize for Uid<K> {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        s.serialize_str(self.spelling().as_str())
     }
 }
 impl<'de, K: UidKind> Deserialize<'de> for Uid<K> {
@@ -341,6 +349,8 @@ mod tests {
         let early = CallId::new(UnixMillis(1), [255; 10]);
         let late = CallId::new(UnixMillis(2), [0; 10]);
         assert!(early < late);
+        assert_eq!(early.to_string(), "call-000000000001ffffffffffffffffffff");
+        assert_eq!(serde_json::to_string(&early).unwrap(), format!("\"{early}\""));
         assert_eq!(early.to_string().parse(), Ok(early));
         assert!("session-00".parse::<CallId>().is_err());
         assert!(early.to_string().parse::<SessionId>().is_err());

@@ -5,8 +5,10 @@
 //! Source: RFC 8259 (grammar), RFC 8785 (canonical form).
 
 pub mod canonical;
+mod plain;
 mod tape;
 mod view;
+mod writer;
 
 pub use tape::{Fault, JsonError, Limits, Tape};
 pub use view::{Elements, Kind, Members, View};

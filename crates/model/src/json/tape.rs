@@ -1,7 +1,7 @@
 //! The strict walk: one pass over the text, no recursion, a flat list of where each value stands.
 
+use super::plain;
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 /// What a text may be. The defaults are those of design section 2 of the path of a call.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +88,8 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// Checks `text` and notes where its values stand. Time and memory are linear in the text.
+    /// Checks `text` and notes where its values stand. Time and memory are linear in the text, but that the
+    /// keys of an object of many members are sorted.
     ///
     /// # Errors
     ///
@@ -100,146 +101,182 @@ impl Tape {
         if let Err(e) = std::str::from_utf8(text) {
             return Err(JsonError { fault: Fault::Utf8, at: e.valid_up_to() });
         }
-        let mut walk = Walk { text, at: 0, nodes: Vec::with_capacity(16 + text.len() / 24), limits };
+        let nodes = Vec::with_capacity(16 + text.len() / 24);
+        let mut walk = Walk { text, at: 0, nodes, open: None, depth: 0, limits };
         walk.document()?;
         Ok(Self { nodes: walk.nodes })
     }
-}
-
-/// What the walk expects next.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Expect {
-    Value,
-    ValueOrEnd,
-    KeyOrEnd,
-    Key,
-    CommaOrEnd,
 }
 
 struct Walk<'a> {
     text: &'a [u8],
     at: usize,
     nodes: Vec<Node>,
+    /// The innermost container that is open. Until it is closed, its node's `next` is the one around it
+    /// (of the outermost one: anything), so that no list of them is kept beside the tape.
+    open: Option<Open>,
+    depth: usize,
     limits: Limits,
+}
+
+#[derive(Clone, Copy)]
+struct Open {
+    index: usize,
+    object: bool,
 }
 
 impl Walk<'_> {
     fn document(&mut self) -> Result<(), JsonError> {
-        // Indices of the containers that are open; its length is the depth.
-        let mut open: Vec<usize> = Vec::with_capacity(8);
-        let mut expect = Expect::Value;
         loop {
-            self.skip_space();
-            let byte = self.peek().ok_or_else(|| self.fault(Fault::Truncated))?;
-            match (expect, byte) {
-                (Expect::KeyOrEnd, b'}') | (Expect::ValueOrEnd, b']') => self.close(&mut open)?,
-                (Expect::CommaOrEnd, b'}' | b']') => self.close(&mut open)?,
-                (Expect::CommaOrEnd, b',') => {
-                    self.at += 1;
-                    expect = if self.in_object(&open) { Expect::Key } else { Expect::Value };
-                    continue;
-                }
-                (Expect::KeyOrEnd | Expect::Key, b'"') => {
-                    self.string()?;
-                    self.skip_space();
-                    match self.peek() {
-                        Some(b':') => self.at += 1,
-                        Some(_) => return Err(self.fault(Fault::Grammar)),
-                        None => return Err(self.fault(Fault::Truncated)),
+            // Here stands a value.
+            match self.next_byte()? {
+                b'"' => self.string()?,
+                b'{' => {
+                    self.open(true)?;
+                    if self.next_byte()? != b'}' {
+                        self.key()?;
+                        continue;
                     }
-                    expect = Expect::Value;
-                    continue;
                 }
-                (Expect::Value | Expect::ValueOrEnd, b'{' | b'[') => {
-                    if open.len() >= self.limits.depth {
-                        return Err(self.fault(Fault::Depth));
+                b'[' => {
+                    self.open(false)?;
+                    if self.next_byte()? != b']' {
+                        continue;
                     }
-                    open.push(self.nodes.len());
-                    let object = byte == b'{';
-                    self.push(if object { Token::Object } else { Token::Array }, self.at, self.at)?;
-                    self.at += 1;
-                    expect = if object { Expect::KeyOrEnd } else { Expect::ValueOrEnd };
-                    continue;
                 }
-                (Expect::Value | Expect::ValueOrEnd, b'"') => self.string()?,
-                (Expect::Value | Expect::ValueOrEnd, b'-' | b'0'..=b'9') => self.number()?,
-                (Expect::Value | Expect::ValueOrEnd, b't') => self.literal(b"true", Token::True)?,
-                (Expect::Value | Expect::ValueOrEnd, b'f') => self.literal(b"false", Token::False)?,
-                (Expect::Value | Expect::ValueOrEnd, b'n') => self.literal(b"null", Token::Null)?,
+                b'-' | b'0'..=b'9' => self.number()?,
+                b't' => self.literal(b"true", Token::True)?,
+                b'f' => self.literal(b"false", Token::False)?,
+                b'n' => self.literal(b"null", Token::Null)?,
                 _ => return Err(self.fault(Fault::Grammar)),
             }
-            if open.is_empty() {
-                self.skip_space();
-                return if self.at == self.text.len() { Ok(()) } else { Err(self.fault(Fault::Grammar)) };
+            // Here one has ended, or the container that was opened last is empty.
+            loop {
+                let Some(open) = self.open else {
+                    self.skip_space();
+                    return if self.at == self.text.len() { Ok(()) } else { Err(self.fault(Fault::Grammar)) };
+                };
+                match self.next_byte()? {
+                    b',' => {
+                        self.at += 1;
+                        if open.object {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    b'}' if open.object => {
+                        self.close(open)?;
+                        self.refuse_duplicates(open.index)?;
+                    }
+                    b']' if !open.object => self.close(open)?,
+                    _ => return Err(self.fault(Fault::Grammar)),
+                }
             }
-            expect = Expect::CommaOrEnd;
         }
     }
 
-    fn in_object(&self, open: &[usize]) -> bool {
-        open.last().and_then(|i| self.nodes.get(*i)).is_some_and(|n| n.token == Token::Object)
+    /// A member's key and the colon after it.
+    fn key(&mut self) -> Result<(), JsonError> {
+        if self.next_byte()? != b'"' {
+            return Err(self.fault(Fault::Grammar));
+        }
+        self.string()?;
+        if self.next_byte()? != b':' {
+            return Err(self.fault(Fault::Grammar));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Begins the container whose opening bracket stands at `self.at`.
+    fn open(&mut self, object: bool) -> Result<(), JsonError> {
+        if self.depth >= self.limits.depth {
+            return Err(self.fault(Fault::Depth));
+        }
+        let index = self.nodes.len();
+        self.push(if object { Token::Object } else { Token::Array }, self.at, self.at)?;
+        if let (Some(node), Some(around)) = (self.nodes.last_mut(), self.open) {
+            node.next = narrow(around.index);
+        }
+        self.open = Some(Open { index, object });
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
     }
 
     /// Ends the innermost container, whose closing bracket stands at `self.at`.
-    fn close(&mut self, open: &mut Vec<usize>) -> Result<(), JsonError> {
+    fn close(&mut self, open: Open) -> Result<(), JsonError> {
         let wrong = self.fault(Fault::Grammar);
-        let index = open.pop().ok_or(wrong)?;
-        let object = self.peek() == Some(b'}');
-        let (end, next) = (self.at + 1, self.nodes.len());
-        let node = self.nodes.get_mut(index).ok_or(wrong)?;
-        if (node.token == Token::Object) != object {
-            return Err(wrong);
-        }
+        self.at += 1;
+        self.depth -= 1;
+        let (end, next) = (self.at, self.nodes.len());
+        let node = self.nodes.get_mut(open.index).ok_or(wrong)?;
+        let around = node.next as usize;
         node.end = narrow(end);
         node.next = narrow(next);
-        self.at = end;
-        if object { self.refuse_duplicates(index) } else { Ok(()) }
+        self.open = (self.depth > 0)
+            .then(|| self.nodes.get(around))
+            .flatten()
+            .map(|node| Open { index: around, object: node.token == Token::Object });
+        Ok(())
     }
 
-    /// Few keys are compared pairwise, many through a set; both compare what the keys *mean*.
+    /// Compares what the keys *mean*. First by their prints: where no two are the same, no two keys are.
     fn refuse_duplicates(&self, object: usize) -> Result<(), JsonError> {
-        const FEW: usize = 8;
-        let mut few: [(u32, u32); FEW] = [(0, 0); FEW];
-        let mut seen = 0;
-        let mut at = object + 1;
-        let end = self.nodes.get(object).map_or(0, |n| n.next as usize);
-        while let (Some(key), Some(value)) = (self.nodes.get(at), self.nodes.get(at + 1))
-            && at < end
-        {
-            if seen == FEW || key.token == Token::Escaped {
-                return self.refuse_duplicates_among_many(object, end);
+        const FEW: usize = 24;
+        let mut prints = [0; FEW];
+        for (seen, key) in self.keys(object).enumerate() {
+            let print = if key.token == Token::Plain {
+                print(self.span(key.start, key.end))
+            } else {
+                return self.compare_keys(object);
+            };
+            let (before, rest) = prints.split_at_mut(seen);
+            match rest.first_mut() {
+                Some(slot) if !before.contains(&print) => *slot = print,
+                _ => return self.compare_keys(object),
             }
-            let this = self.span(key.start, key.end);
-            if few.iter().take(seen).any(|(s, e)| self.span(*s, *e) == this) {
-                return Err(JsonError { fault: Fault::Duplicate, at: key.start as usize });
-            }
-            if let Some(slot) = few.get_mut(seen) {
-                *slot = (key.start, key.end);
-            }
-            seen += 1;
-            at = value.next as usize;
         }
         Ok(())
     }
 
-    fn refuse_duplicates_among_many(&self, object: usize, end: usize) -> Result<(), JsonError> {
-        let mut names: HashSet<Cow<'_, [u8]>> = HashSet::new();
-        let mut at = object + 1;
-        while let (Some(key), Some(value)) = (self.nodes.get(at), self.nodes.get(at + 1))
-            && at < end
-        {
-            let raw = self.span(key.start, key.end);
-            let name = if key.token == Token::Escaped {
-                super::view::unescape(raw).map_or(Cow::Borrowed(raw), |s| Cow::Owned(s.into_bytes()))
-            } else {
-                Cow::Borrowed(raw)
-            };
-            if !names.insert(name) {
-                return Err(JsonError { fault: Fault::Duplicate, at: key.start as usize });
-            }
-            at = value.next as usize;
+    /// Sorts the keys, by print first. The order does not lean on chance: whatever keys were chosen, this takes
+    /// n log n comparisons.
+    fn compare_keys(&self, object: usize) -> Result<(), JsonError> {
+        struct Key<'a> {
+            print: u64,
+            name: Cow<'a, [u8]>,
+            start: u32,
         }
-        Ok(())
+        let mut keys: Vec<Key<'_>> = Vec::with_capacity(self.keys(object).count());
+        keys.extend(self.keys(object).map(|key| {
+            let raw = self.span(key.start, key.end);
+            let name = match key.token {
+                // Two halves of surrogate pairs are the same if they are spelled the same.
+                Token::Escaped => super::view::unescape(raw).map_or(Cow::Borrowed(raw), |s| Cow::Owned(s.into_bytes())),
+                _ => Cow::Borrowed(raw),
+            };
+            Key { print: print(&name), name, start: key.start }
+        }));
+        keys.sort_unstable_by(|a, b| (a.print, &a.name, a.start).cmp(&(b.print, &b.name, b.start)));
+        let again = keys.array_windows().filter(|[a, b]| a.print == b.print && a.name == b.name);
+        match again.map(|[_, b]| b.start).min() {
+            Some(start) => Err(JsonError { fault: Fault::Duplicate, at: start as usize }),
+            None => Ok(()),
+        }
+    }
+
+    /// The keys of a closed object, in the order of the text.
+    fn keys(&self, object: usize) -> impl Iterator<Item = &Node> {
+        let end = self.nodes.get(object).map_or(0, |n| n.next as usize);
+        let mut at = object + 1;
+        std::iter::from_fn(move || {
+            let (key, value) = (self.nodes.get(at)?, self.nodes.get(at + 1)?);
+            (at < end).then(|| {
+                at = value.next as usize;
+                key
+            })
+        })
     }
 
     /// A string's text without its quotes.
@@ -252,6 +289,7 @@ impl Walk<'_> {
         let mut token = Token::Plain;
         let mut at = start + 1;
         loop {
+            at += plain::run(self.text.get(at..).unwrap_or_default());
             match self.text.get(at) {
                 None => return Err(JsonError { fault: Fault::Truncated, at }),
                 Some(b'"') => break,
@@ -259,27 +297,11 @@ impl Walk<'_> {
                     token = Token::Escaped;
                     at = self.escape(at)?;
                 }
-                Some(0..0x20) => return Err(JsonError { fault: Fault::Grammar, at }),
-                // The common run: nothing to look at until the next quote, backslash or control.
-                Some(_) => at = self.plain_run(at + 1),
+                Some(_) => return Err(JsonError { fault: Fault::Grammar, at }),
             }
         }
         self.at = at + 1;
         self.push(token, start, at + 1)
-    }
-
-    /// The first offset at or after `from` that holds a quote, a backslash or a control character.
-    fn plain_run(&self, from: usize) -> usize {
-        const fn ends(b: u8) -> bool {
-            matches!(b, b'"' | b'\\' | 0..0x20)
-        }
-        let rest = self.text.get(from..).unwrap_or_default();
-        let (chunks, _) = rest.as_chunks::<32>();
-        // A whole chunk is judged without branches, which the compiler turns into vector instructions.
-        let clean =
-            chunks.iter().take_while(|chunk| !chunk.iter().fold(false, |found, b| found | ends(*b))).count() * 32;
-        let tail = rest.get(clean..).unwrap_or_default();
-        from + clean + tail.iter().position(|b| ends(*b)).unwrap_or(tail.len())
     }
 
     /// Checks the escape at `at` and returns the offset after it.
@@ -359,6 +381,12 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// The byte after any space, which stays where it is.
+    fn next_byte(&mut self) -> Result<u8, JsonError> {
+        self.skip_space();
+        self.peek().ok_or_else(|| self.fault(Fault::Truncated))
+    }
+
     fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
@@ -375,6 +403,15 @@ impl Walk<'_> {
 
     fn grammar_or_end(&self) -> JsonError {
         self.fault(if self.at >= self.text.len() { Fault::Truncated } else { Fault::Grammar })
+    }
+}
+
+/// A number that differs for most keys that differ: made of the first and the last eight bytes.
+fn print(name: &[u8]) -> u64 {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => u64::from_le_bytes(*first).wrapping_mul(SPREAD) ^ u64::from_le_bytes(*last),
+        _ => name.iter().fold(0, |print, byte| print << 8 | u64::from(*byte)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading values out of a checked text without copying it.
 
+use super::plain;
 use super::tape::{Node, Tape, Token, hex4};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -209,9 +210,13 @@ impl<'a> Iterator for Elements<'a> {
 pub(super) fn unescape(inner: &[u8]) -> Option<String> {
     let mut out: Vec<u8> = Vec::with_capacity(inner.len());
     let mut rest = inner;
-    while let Some(at) = memchr_backslash(rest) {
-        let (plain, escape) = rest.split_at_checked(at)?;
-        out.extend_from_slice(plain);
+    loop {
+        // No quote and no control character stands in it bare, so that a run ends at a backslash.
+        let (run, escape) = rest.split_at_checked(plain::run(rest))?;
+        out.extend_from_slice(run);
+        if escape.is_empty() {
+            break;
+        }
         let (byte, used) = match escape.get(1)? {
             b'b' => (8, 2),
             b'f' => (12, 2),
@@ -235,10 +240,5 @@ pub(super) fn unescape(inner: &[u8]) -> Option<String> {
         out.push(byte);
         rest = escape.get(used..)?;
     }
-    out.extend_from_slice(rest);
     String::from_utf8(out).ok()
-}
-
-fn memchr_backslash(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|b| *b == b'\\')
 }

@@ -539,6 +539,7 @@ mod tests {
             let json = Json::parse(&bytes[..], Limits::REQUEST).unwrap();
             let text = String::from_utf8_lossy(&bytes);
             assert_eq!(String::from_utf8_lossy(&canonical::respell(json.root())), text, "members out of order");
+            assert_eq!(serde_json::to_string(&entry).unwrap(), text, "serde_json spells it otherwise");
             assert_eq!(Entry::from_bytes(&bytes).unwrap(), entry, "{text}");
         }
         assert_eq!(kinds, (1..=10).collect(), "a kind without a sample");
