@@ -1,6 +1,6 @@
 //! The engine: the world, the ports, and the one function that every call goes through.
 
-use crate::front::{Answered, Caller, Endpoint, Governed, NotIdentified};
+use crate::front::{CallResponse, Caller, Endpoint, Governed, NotIdentified};
 use crate::ports::{
     Append, AppendError, Appended, Clock, Effect, Ledger, Outgoing, Payload, Session, Slot, Upstream, UpstreamFault,
 };
@@ -111,7 +111,7 @@ impl<P: Ports> Engine<P> {
     }
 
     /// The path of a call (design section 3). Everything that may refuse stands here, in order.
-    async fn path(&self, caller: Caller, request: Request, call: CallId) -> Result<Answered, Refused> {
+    async fn path(&self, caller: Caller, request: Request, call: CallId) -> Result<CallResponse, Refused> {
         let identified = self.identified(caller, request, call).await?;
         let world = self.settled_world(&identified).await;
         let resolved = identified.resolve(world, self.clock.monotonic_us())?;
@@ -237,7 +237,7 @@ impl<P: Ports> Engine<P> {
     /// Records the outcome and lets the answer go. The outcome's entry is queued before the answer leaves
     /// and follows its intent; it is waited for only where it raises the session's labels, since the next
     /// call must not be judged without them. A crash in between leaves the call `unknown`, never unrecorded.
-    async fn release(&self, executed: Executed<'_, P>) -> Result<Answered, Refused> {
+    async fn release(&self, executed: Executed<'_, P>) -> Result<CallResponse, Refused> {
         let Executed { permitted, answer, upstream_us, mut open } = executed;
         let session = permitted.session().clone();
         let payload = answer.as_ref().ok().and_then(|response| {
@@ -299,11 +299,11 @@ fn status(answer: &Result<Response, UpstreamFault>) -> CallStatus {
 
 /// The message for the client: the server's own bytes, with the client's id in place of ours and what
 /// the client's revision requires of a result.
-fn respond(permitted: &Permitted, answer: &Result<Response, UpstreamFault>) -> Answered {
+fn respond(permitted: &Permitted, answer: &Result<Response, UpstreamFault>) -> CallResponse {
     let identified = permitted.prior.identified();
     let (id, revision) = (identified.request.id(), identified.caller.revision);
     match answer {
-        Ok(response) => Answered {
+        Ok(response) => CallResponse {
             message: relay(response, id, revision, advice(permitted).as_deref()),
             error: response.error().and_then(|error| error.get("code")).and_then(|code| code.as_i64()),
         },
@@ -420,6 +420,7 @@ impl<'a, P: Ports> OpenCall<'a, P> {
             self.engine.ledger.append(Append {
                 session: Some(session),
                 payloads: payload.into_iter().map(|bytes| Payload { slot: Slot::Result, bytes }).collect(),
+                awaited: labels.is_some(),
                 effect: labels.map_or(Effect::None, Effect::RaiseLabels),
                 ..append
             })
@@ -451,7 +452,7 @@ impl<P: Ports> Drop for OpenCall<'_, P> {
         if let Ok(append) = Append::entry(&entry) {
             // Queued when this returns; nobody is left to wait for it. If the store does not take it,
             // recovery closes the call as unknown.
-            drop(self.engine.ledger.append(append));
+            drop(self.engine.ledger.append(Append { awaited: false, ..append }));
         }
     }
 }
@@ -498,7 +499,7 @@ impl<P: Ports> Governed for Engine<P> {
         self.list(caller, request)
     }
 
-    async fn call_tool(&self, caller: Caller, request: Request) -> Answered {
+    async fn call_tool(&self, caller: Caller, request: Request) -> CallResponse {
         let (id, revision) = (request.id().clone(), caller.revision);
         let call = CallId::new(self.clock.now(), self.clock.entropy());
         let most = self.world.load().settings.max_in_flight;

@@ -47,7 +47,7 @@ pub struct Mirrored {
 
 /// The response to a call: a whole message with the request's id, complete for the caller's revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct CallResponse {
     /// The message.
     pub message: Bytes,
     /// The JSON-RPC code, where it is an error.
@@ -72,7 +72,7 @@ pub trait Governed: Send + Sync + 'static {
 
     /// One `tools/call`. Never fails: a refusal is a result with `isError`, a protocol fault a JSON-RPC
     /// error. Dropping the future cancels the call.
-    fn call_tool(&self, caller: Caller, request: Request) -> impl Future<Output = Answered> + Send;
+    fn call_tool(&self, caller: Caller, request: Request) -> impl Future<Output = CallResponse> + Send;
 
     /// What this tool's approved schema wants repeated in headers; `None` where that is nothing, and for a
     /// tool that the caller may not see.

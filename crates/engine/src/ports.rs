@@ -96,10 +96,13 @@ pub struct Append {
     pub payloads: Vec<Payload>,
     /// What else changes.
     pub effect: Effect,
+    /// Whether somebody waits until it is durable. If not, it may go with the next one that is waited for,
+    /// as long as that is a few milliseconds at most.
+    pub awaited: bool,
 }
 
 impl Append {
-    /// An entry alone.
+    /// An entry alone, waited for.
     ///
     /// # Errors
     ///
@@ -113,6 +116,7 @@ impl Append {
             session: None,
             payloads: Vec::new(),
             effect: Effect::None,
+            awaited: true,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What an agent is told when its call does not go through (design section 6, "Refusals").
 
-use crate::front::Answered;
+use crate::front::CallResponse;
 use crate::ports::Session;
 use bytes::Bytes;
 use interlock_ledger::entry::CallRecord;
@@ -55,10 +55,10 @@ impl Refusal {
     ///
     /// An unknown tool is a JSON-RPC error, as the specification has it; everything else is a tool
     /// result that a model can read and act on.
-    pub(crate) fn answer(&self, id: &Id, revision: Revision, call: CallId) -> Answered {
+    pub(crate) fn answer(&self, id: &Id, revision: Revision, call: CallId) -> CallResponse {
         if self.code == Code::UnknownTool {
             let error = RpcError::new(RpcError::INVALID_PARAMS, self.code, self.reason.clone());
-            return Answered { message: error.to_frame(Some(id)), error: Some(RpcError::INVALID_PARAMS.into()) };
+            return CallResponse { message: error.to_frame(Some(id)), error: Some(RpcError::INVALID_PARAMS.into()) };
         }
         let mut structured = json!({
             "decision": self.outcome.as_str(),
@@ -84,7 +84,7 @@ impl Refusal {
         {
             members.insert("resultType".to_owned(), "complete".into());
         }
-        Answered { message: answer::result(id, result.to_string().as_bytes()), error: None }
+        CallResponse { message: answer::result(id, result.to_string().as_bytes()), error: None }
     }
 
     fn text(&self, call: CallId) -> String {

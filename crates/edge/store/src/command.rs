@@ -31,6 +31,7 @@ pub(crate) struct Prepared {
     /// Encrypted.
     pub(crate) payloads: Vec<(Slot, Vec<u8>)>,
     pub(crate) change: Change,
+    pub(crate) awaited: bool,
 }
 
 /// What changes in the same transaction.
@@ -61,6 +62,13 @@ impl Waiting for Command {
                 size_of::<Prepared>() + p.bytes.len() + p.payloads.iter().map(|(_, b)| b.len()).sum::<usize>()
             }
             Self::Open(..) => size_of::<Opening>(),
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        match self {
+            Self::Append(p, _) => p.awaited,
+            Self::Open(..) => true,
         }
     }
 

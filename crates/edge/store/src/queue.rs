@@ -5,16 +5,29 @@
 use crossbeam_queue::SegQueue;
 use interlock_engine::ports::AppendError;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 /// Something that can wait.
 pub(crate) trait Waiting {
     /// Its bytes in memory, roughly.
     fn bytes(&self) -> usize;
+    /// Whether somebody waits for it; what nobody waits for may stay until something else comes.
+    fn is_awaited(&self) -> bool;
     /// Ends the wait without an answer from the writer.
     fn refuse(self, error: AppendError);
 }
+
+/// The writer works, or looks again before it rests.
+const AWAKE: u8 = 0;
+/// It wakes by itself within [`DOZE`]; only what is waited for wakes it earlier.
+const DOZING: u8 = 1;
+/// Anything wakes it.
+const ASLEEP: u8 = 2;
+
+/// Longest time that what nobody waits for stays where nothing else comes.
+const DOZE: Duration = Duration::from_millis(2);
 
 /// The queue.
 pub(crate) struct Queue<T: Waiting> {
@@ -24,7 +37,8 @@ pub(crate) struct Queue<T: Waiting> {
     max: usize,
     max_bytes: usize,
     writer: OnceLock<Thread>,
-    asleep: AtomicBool,
+    /// How the writer rests, as one of the three below.
+    rest: AtomicU8,
     /// No more is taken in; what waits is still written.
     closing: AtomicBool,
     /// Nobody drains any more, and why.
@@ -40,7 +54,7 @@ impl<T: Waiting> Queue<T> {
             max,
             max_bytes,
             writer: OnceLock::new(),
-            asleep: AtomicBool::new(false),
+            rest: AtomicU8::new(AWAKE),
             closing: AtomicBool::new(false),
             ended: OnceLock::new(),
         }
@@ -68,10 +82,12 @@ impl<T: Waiting> Queue<T> {
             self.leave(1, bytes);
             return item.refuse(AppendError::Backlog);
         }
+        let awaited = item.is_awaited();
         self.items.push(item);
-        // Either the writer, about to sleep or to end, sees the item, or we see that it sleeps or has ended.
+        // Either the writer, about to rest or to end, sees the item, or we see that it rests or has ended.
         fence(Ordering::SeqCst);
-        if self.asleep.swap(false, Ordering::AcqRel) {
+        let rest = self.rest.load(Ordering::Acquire);
+        if (rest == ASLEEP || (awaited && rest == DOZING)) && self.rest.swap(AWAKE, Ordering::AcqRel) != AWAKE {
             self.wake();
         }
         if self.ended.get().is_some() {
@@ -93,26 +109,42 @@ impl<T: Waiting> Queue<T> {
         self.refuse_all();
     }
 
-    /// Moves what waits into `group`, up to `max` items and about `max_bytes`; sleeps while there is nothing.
-    /// False once the queue is closing and empty.
+    /// Moves what waits into `group`, up to `max` items and about `max_bytes`; rests while there is nothing, or
+    /// nothing yet that anybody waits for. False once the queue is closing and empty.
     pub(crate) fn drain(&self, group: &mut Vec<T>, max: usize, max_bytes: usize) -> bool {
         let _ = self.writer.set(thread::current());
+        let mut until = Instant::now() + DOZE;
         loop {
+            let empty = group.is_empty();
             self.take(group, max, max_bytes);
-            if !group.is_empty() {
+            if group.iter().any(Waiting::is_awaited) || group.len() >= max {
                 return true;
             }
             let closing = self.closing.load(Ordering::SeqCst);
-            self.asleep.store(true, Ordering::SeqCst);
+            if empty && !group.is_empty() {
+                until = Instant::now() + DOZE;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if !group.is_empty() && (closing || left.is_zero()) {
+                return true;
+            }
+            // After work, more is likely to come soon: a short rest first, from which a patient item does not wake.
+            let rest = if left.is_zero() { ASLEEP } else { DOZING };
+            self.rest.store(rest, Ordering::SeqCst);
             fence(Ordering::SeqCst);
             if !self.items.is_empty() {
-                self.asleep.store(false, Ordering::SeqCst);
+                self.rest.store(AWAKE, Ordering::SeqCst);
                 continue;
             }
             if closing {
                 return false;
             }
-            thread::park();
+            if rest == ASLEEP {
+                thread::park()
+            } else {
+                thread::park_timeout(left)
+            }
+            self.rest.store(AWAKE, Ordering::SeqCst);
         }
     }
 
@@ -159,9 +191,15 @@ mod tests {
 
     struct Item(usize, Arc<Mutex<Vec<String>>>);
 
+    /// Nobody waits for an item of this size.
+    const PATIENT: usize = 7;
+
     impl Waiting for Item {
         fn bytes(&self) -> usize {
             self.0
+        }
+        fn is_awaited(&self) -> bool {
+            self.0 != PATIENT
         }
         fn refuse(self, error: AppendError) {
             self.1.lock().unwrap().push(error.to_string());
@@ -211,6 +249,32 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_waits_for_goes_with_the_next_or_a_moment_later() {
+        let refused = Arc::default();
+        let queue = Queue::new(10, 1000);
+        let item = |bytes| Item(bytes, Arc::clone(&refused));
+        let mut group = Vec::new();
+        queue.push(item(PATIENT));
+        let began = Instant::now();
+        assert!(queue.drain(&mut group, 10, 1000));
+        assert!(began.elapsed() >= DOZE, "alone, it waits");
+        assert_eq!(group.len(), 1);
+
+        group.clear();
+        queue.push(item(PATIENT));
+        queue.push(item(1));
+        assert!(queue.drain(&mut group, 10, 1000));
+        assert_eq!(group.len(), 2);
+
+        group.clear();
+        queue.push(item(PATIENT));
+        queue.close();
+        assert!(queue.drain(&mut group, 10, 1000), "and it is not lost when the queue closes");
+        group.clear();
+        assert!(!queue.drain(&mut group, 10, 1000));
+    }
+
+    #[test]
     fn nothing_is_left_behind_between_a_sleeping_writer_and_many_callers() {
         let queue = Arc::new(Queue::new(1_000_000, 1_000_000));
         let refused = Arc::<Mutex<Vec<String>>>::default();
@@ -232,7 +296,7 @@ mod tests {
                 let (queue, refused) = (Arc::clone(&queue), Arc::clone(&refused));
                 thread::spawn(move || {
                     for i in 0..5000 {
-                        queue.push(Item(1, Arc::clone(&refused)));
+                        queue.push(Item(if i % 3 == 0 { PATIENT } else { 1 }, Arc::clone(&refused)));
                         if i % 64 == 0 {
                             thread::yield_now();
                         }

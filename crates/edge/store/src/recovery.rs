@@ -141,6 +141,7 @@ fn prepared(entry: &Entry, change: Change) -> Result<(Command, Waiter), EntryErr
         call: entry.call(),
         payloads: Vec::new(),
         change,
+        awaited: true,
         bytes,
     };
     let (reply, waiter): (Reply<Appended>, Waiter) = oneshot::channel();

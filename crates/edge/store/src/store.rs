@@ -317,7 +317,7 @@ impl Ledger for Store {
 impl Shared {
     /// All that needs no writer: hashing, encrypting, encoding.
     fn prepare(&self, append: Append) -> Result<Prepared, AppendError> {
-        let Append { entry: bytes, kind, at, call, session, payloads, effect } = append;
+        let Append { entry: bytes, kind, at, call, session, payloads, effect, awaited } = append;
         if bytes.is_empty() || bytes.len() > Entry::MAX_LEN {
             return Err(EntryError::TooLarge { len: bytes.len() }.into());
         }
@@ -347,7 +347,7 @@ impl Shared {
                 Change::Labels { session, labels }
             }
         };
-        Ok(Prepared { leaf: Hash::leaf(&bytes), bytes, kind, at, call, payloads: sealed, change })
+        Ok(Prepared { leaf: Hash::leaf(&bytes), bytes, kind, at, call, payloads: sealed, change, awaited })
     }
 
     fn approval_change(&self, from: Option<&'static str>, approval: Approval) -> Result<Change, AppendError> {
@@ -402,6 +402,7 @@ fn prepare_entry(entry: &Entry, change: Change) -> Result<Prepared, AppendError>
         call: entry.call(),
         payloads: Vec::new(),
         change,
+        awaited: true,
         bytes,
     })
 }

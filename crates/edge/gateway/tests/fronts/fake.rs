@@ -1,7 +1,7 @@
 //! A fake engine, and a gateway in front of it.
 
 use bytes::Bytes;
-use interlock_engine::front::{Answered, Caller, Endpoint, Governed, Mirrored, NotIdentified};
+use interlock_engine::front::{CallResponse, Caller, Endpoint, Governed, Mirrored, NotIdentified};
 use interlock_gateway::{HttpOptions, Published, serve_http};
 use interlock_identity::{Agent, AgentState, BearerKey, Principal};
 use interlock_mcp::{Era, Request, RpcError, answer};
@@ -99,7 +99,7 @@ impl Governed for Fake {
         ))
     }
 
-    async fn call_tool(&self, caller: Caller, request: Request) -> Answered {
+    async fn call_tool(&self, caller: Caller, request: Request) -> CallResponse {
         self.started.fetch_add(1, Ordering::SeqCst);
         let mut watch = Watch(self, false);
         let tool = request.param("name").and_then(|n| n.as_str()).map(|n| n.into_owned()).unwrap_or_default();
@@ -117,12 +117,12 @@ impl Governed for Fake {
                 let error = r#""error":{"message":"no sampling","code":-32021,"data":{"requiredCapabilities":{"sampling":{}}}}"#;
                 let id = String::from_utf8_lossy(request.id().raw()).into_owned();
                 let message = Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":{id},{error}}}"#));
-                return Answered { message, error: Some(-32021) };
+                return CallResponse { message, error: Some(-32021) };
             }
             "fails" => {
                 watch.1 = true;
                 let error = RpcError::new(RpcError::INVALID_PARAMS, Code::UnknownTool, "unknown tool");
-                return Answered { message: error.to_frame(Some(request.id())), error: Some(RpcError::INVALID_PARAMS.into()) };
+                return CallResponse { message: error.to_frame(Some(request.id())), error: Some(RpcError::INVALID_PARAMS.into()) };
             }
             _ => format!(
                 r#"{{"content":[],"agent":"{}","revision":"{}","endpoint":"{:?}","arguments":{}}}"#,
@@ -139,7 +139,7 @@ impl Governed for Fake {
             }
             _ => result,
         };
-        Answered { message: answer::result(request.id(), result.as_bytes()), error: None }
+        CallResponse { message: answer::result(request.id(), result.as_bytes()), error: None }
     }
 
     fn mirrored(&self, _: &Caller, tool: &str) -> Option<Arc<[Mirrored]>> {
