@@ -1,6 +1,6 @@
 //! What one decision costs: the reference bundle of `bench/policy-reference` over the benchmark's tools,
 //! arguments of 1 KiB. Beside it, in the same run, what plain Cedar takes for the same 50 policies with a
-//! request that is ready. Prints nanoseconds of CPU; the budget is 15 microseconds.
+//! request that is ready. Prints nanoseconds of CPU; the budget is 8 microseconds.
 //!
 //! `cargo run --release -p interlock-policy --example decide_bench -- bench`
 

@@ -297,7 +297,7 @@ impl Reader {
         for piece in pieces {
             let place = Place::new(file, source, piece.at);
             // The index counts those that were read; a bundle with a fault is not used anyway.
-            match Policy::parse(piece.text, self.policies.len(), &place, source, piece.at) {
+            match Policy::parse(piece.text, &place, source, piece.at) {
                 Ok(policy) => match self.ids.entry(policy.id.clone()) {
                     Entry::Vacant(free) => {
                         free.insert(place);

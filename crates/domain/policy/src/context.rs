@@ -1,20 +1,27 @@
-//! The context of a call, built natively and only as far as the policies at hand read it.
+//! The context of a call, built of Cedar's values and only as far as the policies at hand read it.
 
-use crate::arguments::{self, Arguments, Path};
+use crate::arguments::{self, Path, Wanted};
 use crate::decide::DecisionRequest;
+use crate::evaluator::{self, Constructor, Context, Record, Value};
 use crate::reads::Reads;
 use crate::secret_path;
-use cedar_policy::{Context, RestrictedExpression as Value};
 use interlock_catalog::Shape;
-use std::collections::BTreeSet;
+use interlock_model::Mode;
 
 /// What of the context is to be built; made once per slice from what its policies read.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Needs {
-    fields: u32,
+    members: Vec<(&'static str, Member)>,
     args: bool,
-    /// The top-level arguments; `None` for all.
-    arguments: Option<BTreeSet<String>>,
+    args_opaque: bool,
+    arguments: Wanted,
+}
+
+/// A member of the context.
+#[derive(Debug)]
+enum Member {
+    Value(Field),
+    Record(Vec<(&'static str, Field)>),
 }
 
 /// A part of the context beside the arguments.
@@ -56,20 +63,50 @@ const FIELDS: [(Field, &[&str]); 14] = [
 
 impl Needs {
     /// What `reads` names, and those arguments that `named` does: their being opaque matters even where
-    /// their value no longer does.
-    pub(crate) fn new(reads: &Reads, named: &Reads) -> Self {
-        let fields =
-            FIELDS.iter().filter(|(_, path)| reads.touches(path)).fold(0, |bits, (f, _)| bits | 1 << *f as u32);
-        Self { fields, args: named.touches(&["args"]), arguments: named.arguments() }
+    /// their value no longer does. `shape` is that of the arguments.
+    pub(crate) fn new(reads: &Reads, named: &Reads, shape: &Shape) -> Self {
+        let needed: Vec<_> = FIELDS.into_iter().filter(|(_, path)| reads.touches(path)).collect();
+        // Fields of one record stand next to each other in the table.
+        let members = needed.chunk_by(|(_, a), (_, b)| a.first() == b.first()).filter_map(|run| match run {
+            [(field, [name])] => Some((*name, Member::Value(*field))),
+            [(_, [name, ..]), ..] => {
+                let inner = run.iter().filter_map(|(field, path)| Some((*path.last()?, *field)));
+                Some((*name, Member::Record(inner.collect())))
+            }
+            _ => None,
+        });
+        Self {
+            members: members.collect(),
+            args: named.touches(&["args"]),
+            args_opaque: reads.touches(&["args_opaque"]),
+            arguments: Wanted::new(named.arguments().as_ref(), shape),
+        }
     }
+}
 
-    const fn has(&self, field: Field) -> bool {
-        self.fields & (1 << field as u32) != 0
-    }
+/// Where decisions are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Environment<'a> {
+    /// From the configuration.
+    pub(crate) name: &'a str,
+    pub(crate) mode: Mode,
+}
 
-    fn has_argument(&self, name: &str) -> bool {
-        self.args && self.arguments.as_ref().is_none_or(|names| names.contains(name))
-    }
+/// What of the context is the same for all calls of one agent in one environment.
+pub(crate) fn known(bound: bool, environment: Environment<'_>) -> Context {
+    let Environment { name, mode } = environment;
+    let credential = Record::of([("kind", credential_kind(bound))]);
+    let environment = Record::of([("name", name.into()), ("mode", mode.as_str().into())]);
+    Record::of([("credential", credential.into()), ("environment", environment.into())]).into()
+}
+
+/// Whether [`known`] has all that is read.
+pub(crate) fn is_known(reads: &Reads) -> bool {
+    reads.paths().all(|path| matches!(path.first().map(String::as_str), Some("credential" | "environment")))
+}
+
+fn credential_kind(bound: bool) -> Value {
+    if bound { "key" } else { "none" }.into()
 }
 
 /// A context, and which arguments could not be put into it.
@@ -80,62 +117,54 @@ pub(crate) struct Built {
 
 /// Why there is no context. It means that the call cannot be judged, and that denies.
 #[derive(Debug, thiserror::Error)]
-#[error("the context of the call could not be built: {0}")]
-pub(crate) struct ContextError(String);
+#[error("Cedar has no value for the time of the call")]
+pub(crate) struct ContextError;
 
 /// Builds what `needs` names.
 pub(crate) fn build(request: &DecisionRequest<'_>, shape: &Shape, needs: &Needs) -> Result<Built, ContextError> {
-    let mut pairs: Vec<(String, Value)> = Vec::with_capacity(10);
+    let mut context = Record::default();
     let mut opaque = Vec::new();
-    if needs.args || needs.has(Field::ArgsOpaque) {
-        let mut walk = Arguments::new(shape);
-        let args = walk.record(request.arguments, |name| needs.has_argument(name), needs.has(Field::ArgsOpaque));
-        opaque = walk.opaque();
+    if needs.args || needs.args_opaque {
+        let args = arguments::record(request.arguments, shape, &needs.arguments, needs.args_opaque, &mut opaque);
         if needs.args {
-            let args = Value::new_record(args).map_err(|e| ContextError(e.to_string()))?;
-            pairs.push(("args".to_owned(), args));
+            context.insert("args", args);
         }
     }
-    // Fields of one record stand next to each other in the table.
-    for run in FIELDS.chunk_by(|(_, a), (_, b)| a.first() == b.first()) {
-        let mut members = Vec::new();
-        for (field, path) in run.iter().filter(|(field, _)| needs.has(*field)) {
-            let value = value(*field, request, &opaque);
-            match **path {
-                [name] => pairs.push((name.to_owned(), value)),
-                [.., name] => members.push((name.to_owned(), value)),
-                [] => {}
+    for (name, member) in &needs.members {
+        let value = match member {
+            Member::Value(field) => value(*field, request, &opaque)?,
+            Member::Record(fields) => {
+                let mut record = Record::default();
+                for (name, field) in fields {
+                    record.insert(name, value(*field, request, &opaque)?);
+                }
+                record.into()
             }
-        }
-        if let (false, Some((_, [name, _]))) = (members.is_empty(), run.first()) {
-            let record = Value::new_record(members).map_err(|e| ContextError(e.to_string()))?;
-            pairs.push(((*name).to_owned(), record));
-        }
+        };
+        context.insert(name, value);
     }
-    let context = Context::from_pairs(pairs).map_err(|e| ContextError(e.to_string()))?;
-    Ok(Built { context, opaque })
+    Ok(Built { context: context.into(), opaque })
 }
 
 /// Time is in UTC; `weekday` is 1 for Monday to 7 for Sunday (ISO 8601); 1970-01-01 was a Thursday.
-fn value(field: Field, request: &DecisionRequest<'_>, opaque: &[Path]) -> Value {
-    let text = |s: &str| Value::new_string(s.to_owned());
-    let whole = |n: u64| Value::new_long(i64::try_from(n).unwrap_or(i64::MAX));
-    let texts = |items: &[String]| Value::new_set(items.iter().map(|s| text(s)));
+fn value(field: Field, request: &DecisionRequest<'_>, opaque: &[Path]) -> Result<Value, ContextError> {
+    let whole = |n: u64| Value::from(i64::try_from(n).unwrap_or(i64::MAX));
+    let texts = |items: &[String]| evaluator::set(items.iter().map(|s| s.as_str().into()));
     let ms = request.now.0;
-    match field {
-        Field::ArgsOpaque => Value::new_set(opaque.iter().map(|path| Value::new_string(arguments::pointer(path)))),
+    Ok(match field {
+        Field::ArgsOpaque => evaluator::set(opaque.iter().map(|path| arguments::pointer(path).into())),
         Field::SessionLabels => texts(request.session_labels),
         Field::SessionCalls => whole(request.session_calls),
-        Field::Inspected => Value::new_bool(request.findings.is_some()),
+        Field::Inspected => request.findings.is_some().into(),
         Field::Findings => texts(request.findings.unwrap_or_default()),
-        Field::SecretPath => Value::new_bool(secret_path::in_arguments(request.arguments)),
-        Field::ApprovalGiven => Value::new_bool(request.approval.is_some()),
+        Field::SecretPath => secret_path::in_arguments(request.arguments).into(),
+        Field::ApprovalGiven => request.approval.is_some().into(),
         Field::ApprovalTier => whole(request.approval.map_or(0, |tier| tier.get().into())),
-        Field::CredentialKind => text(if request.principal.bound { "key" } else { "none" }),
-        Field::TimeNow => Value::new_datetime(request.now.to_rfc3339()),
+        Field::CredentialKind => credential_kind(request.principal.bound),
+        Field::TimeNow => Constructor::Datetime.read(&request.now.to_rfc3339()).ok_or(ContextError)?,
         Field::TimeHour => whole(ms / 3_600_000 % 24),
         Field::TimeWeekday => whole((ms / 86_400_000 + 3) % 7 + 1),
-        Field::EnvironmentName => text(request.environment),
-        Field::EnvironmentMode => text(request.mode.as_str()),
-    }
+        Field::EnvironmentName => request.environment.into(),
+        Field::EnvironmentMode => request.mode.as_str().into(),
+    })
 }

@@ -1,6 +1,7 @@
 //! What is asked of policy, and what it answers.
 
 use crate::policy::Policy;
+use cedar_policy::Effect;
 use interlock_catalog::ApprovedTool;
 use interlock_identity::Principal;
 use interlock_model::json::View;
@@ -81,6 +82,16 @@ pub(crate) struct Verdicts {
 }
 
 impl Verdicts {
+    /// Notes whether a policy holds; `None` if it failed.
+    pub(crate) fn add(&mut self, index: usize, effect: Effect, holds: Option<bool>) {
+        match (holds, effect) {
+            (Some(true), Effect::Permit) => self.permits.push(index),
+            (Some(true), Effect::Forbid) => self.forbids.push(index),
+            (Some(false), _) => {}
+            (None, _) => self.errors.push(index),
+        }
+    }
+
     /// The rules of design section 6: an error denies, then forbids, then step-up, then permits.
     pub(crate) fn combine(&self, policies: &[Arc<Policy>], approval: Option<Tier>) -> Decision {
         let of = |indices: &[usize]| -> Vec<&Policy> {

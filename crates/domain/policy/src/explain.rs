@@ -75,8 +75,9 @@ impl PolicySnapshot {
     pub fn explain(&self, request: &DecisionRequest<'_>) -> Explanation {
         let decision = self.decide(request);
         let all = Reads::everything();
-        let context = context::build(request, request.tool.input.shape(), &Needs::new(&all, &all));
-        let context = context.map(|built| built.context).ok();
+        let shape = request.tool.input.shape();
+        let context = context::build(request, shape, &Needs::new(&all, &all, shape));
+        let context = context.map(|built| Context::from(built.context)).ok();
         let failed = self.evaluate(request).map(|v| v.errors).unwrap_or_default();
         let text = |policy: &Policy, failed: bool| PolicyText {
             id: policy.id.clone(),

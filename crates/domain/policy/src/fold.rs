@@ -1,7 +1,7 @@
 //! A condition with everything settled that does not depend on the call.
 //!
-//! Within a slice, agent, action and tool are known, so `context.session.labels.contains("pii") &&
-//! resource.outside` is `false` for every tool that stays inside. What is left is what Cedar is asked per
+//! Within a slice, agent, action, tool and environment are known, so
+//! `context.session.labels.contains("pii") && resource.outside` is `false` for every tool that stays inside. What is left is what Cedar is asked per
 //! call. `a && false` becomes `false` only where `a` cannot fail: a policy that fails denies, and folding
 //! must not hide that.
 
@@ -9,21 +9,26 @@ use crate::reads::Reads;
 use cedar_policy::pst::{BinaryOp, Expr, Literal, UnaryOp};
 use std::sync::Arc;
 
-/// Folds a condition. `truth` evaluates an expression that does not read the context; `None` if it fails.
+/// Folds a condition. `known` says whether what is read of the context is the same for all calls; `truth`
+/// evaluates an expression that reads no more; `None` if it fails.
 ///
 /// `expr` must stand where a boolean must, and have passed strict validation.
-// Recursion is bounded: deep conditions are not folded (`Policy::condition`).
-pub(crate) fn fold(expr: &Arc<Expr>, truth: &impl Fn(&Arc<Expr>) -> Option<bool>) -> Arc<Expr> {
+// Recursion is bounded: deep conditions are not folded (`Policy::foldable`).
+pub(crate) fn fold(
+    expr: &Arc<Expr>,
+    known: &impl Fn(&Reads) -> bool,
+    truth: &impl Fn(&Expr) -> Option<bool>,
+) -> Arc<Expr> {
     match &**expr {
         Expr::BinaryOp { op: op @ (BinaryOp::And | BinaryOp::Or), left, right } => {
             // The value that settles the operation: `false && x`, `true || x`.
             let settling = *op == BinaryOp::Or;
-            let left = fold(left, truth);
+            let left = fold(left, known, truth);
             match constant(&left) {
                 Some(value) if value == settling => left,
-                Some(_) => fold(right, truth),
+                Some(_) => fold(right, known, truth),
                 None => {
-                    let right = fold(right, truth);
+                    let right = fold(right, known, truth);
                     if constant(&right) == Some(settling) && cannot_fail(&left) {
                         return right;
                     }
@@ -32,24 +37,24 @@ pub(crate) fn fold(expr: &Arc<Expr>, truth: &impl Fn(&Arc<Expr>) -> Option<bool>
             }
         }
         Expr::UnaryOp { op: UnaryOp::Not, expr } => {
-            let inner = fold(expr, truth);
+            let inner = fold(expr, known, truth);
             match constant(&inner) {
                 Some(value) => boolean(!value),
                 None => Arc::new(Expr::UnaryOp { op: UnaryOp::Not, expr: inner }),
             }
         }
         Expr::IfThenElse { cond, then_expr, else_expr } => {
-            let cond = fold(cond, truth);
+            let cond = fold(cond, known, truth);
             match constant(&cond) {
-                Some(true) => fold(then_expr, truth),
-                Some(false) => fold(else_expr, truth),
+                Some(true) => fold(then_expr, known, truth),
+                Some(false) => fold(else_expr, known, truth),
                 None => {
-                    let (then_expr, else_expr) = (fold(then_expr, truth), fold(else_expr, truth));
+                    let (then_expr, else_expr) = (fold(then_expr, known, truth), fold(else_expr, known, truth));
                     Arc::new(Expr::IfThenElse { cond, then_expr, else_expr })
                 }
             }
         }
-        _ if Reads::of_expr(expr).is_empty() => truth(expr).map_or_else(|| expr.clone(), boolean),
+        _ if known(&Reads::of_expr(expr)) => truth(expr).map_or_else(|| expr.clone(), boolean),
         _ => expr.clone(),
     }
 }

@@ -11,8 +11,12 @@ mod context;
 mod decide;
 mod diagnostic;
 mod entity;
+mod evaluator;
 mod explain;
 mod fold;
+#[cfg(test)]
+#[path = "../tests/common/generated.rs"]
+mod generated;
 mod policy;
 mod reads;
 mod schema;

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::entity::{self, Placed};
+use crate::evaluator::Condition;
 use crate::reads::{self, Reads};
 use cedar_policy::{ActionConstraint, Effect, PolicyId, PrincipalConstraint, ResourceConstraint, pst};
 use interlock_model::Tier;
@@ -24,10 +25,10 @@ pub(crate) struct Policy {
     pub(crate) place: Place,
     /// As written, under its own id.
     pub(crate) whole: cedar_policy::Policy,
-    /// Its conditions alone, under its index: for slices, whose members all match the scope.
-    pub(crate) bare: cedar_policy::Policy,
-    /// The condition as one expression, unless it nests so deep that it is better left alone.
-    pub(crate) condition: Option<Arc<pst::Expr>>,
+    /// Its clauses as one condition: for slices, whose policies all match the scope.
+    pub(crate) condition: Condition,
+    /// The same as syntax, unless it nests so deep that it is better left alone.
+    pub(crate) foldable: Option<Arc<pst::Expr>>,
     pub(crate) scope: Scope,
     pub(crate) reads: Reads,
 }
@@ -60,14 +61,8 @@ impl Scope {
 }
 
 impl Policy {
-    /// Reads one policy's text. `index` is its place in the bundle.
-    pub(crate) fn parse(
-        text: &str,
-        index: usize,
-        place: &Place,
-        source: &str,
-        at: usize,
-    ) -> Result<Self, Vec<Diagnostic>> {
+    /// Reads one policy's text.
+    pub(crate) fn parse(text: &str, place: &Place, source: &str, at: usize) -> Result<Self, Vec<Diagnostic>> {
         let parsed = cedar_policy::Policy::parse(Some(PolicyId::new("policy")), text).map_err(|errors| {
             errors.iter().map(|e| Diagnostic::from_cedar(e, &place.file, source, at)).collect::<Vec<_>>()
         })?;
@@ -86,15 +81,15 @@ impl Policy {
         let notes = Notes::read(&parsed, place)?;
         let syntax = parsed.to_pst().map_err(|e| fault(e.to_string(), ""))?;
         let clauses = syntax.body().clauses();
-        let bare = conditions_alone(index, parsed.effect(), clauses).map_err(|e| fault(e.to_string(), ""))?;
+        let condition = all_of(clauses);
         Ok(Self {
             id: id.into(),
             effect: parsed.effect(),
             notes,
             text: text.into(),
             place: place.clone(),
-            bare,
-            condition: condition(clauses),
+            condition: Condition::from(&*condition),
+            foldable: reads::is_shallow(&condition, SHALLOW).then_some(condition),
             scope: Scope {
                 principal: parsed.principal_constraint(),
                 action: parsed.action_constraint(),
@@ -106,68 +101,18 @@ impl Policy {
     }
 }
 
-/// The policy without scope and annotations.
-fn conditions_alone(
-    index: usize,
-    effect: Effect,
-    clauses: &[pst::Clause],
-) -> Result<cedar_policy::Policy, pst::PstConstructionError> {
-    let template = pst::Template::new(
-        pst::PolicyID(index.to_string().into()),
-        match effect {
-            Effect::Permit => pst::Effect::Permit,
-            Effect::Forbid => pst::Effect::Forbid,
-        },
-        pst::PrincipalConstraint::Any,
-        pst::ActionConstraint::Any,
-        pst::ResourceConstraint::Any,
-    )
-    .try_with_clauses(clauses.iter().cloned())?;
-    let policy = pst::StaticPolicy::try_from(template)?;
-    cedar_policy::Policy::from_pst(pst::Policy::Static(policy))
-}
-
-/// Most levels of an expression that is put together with others.
+/// Most levels of an expression that is folded.
 const SHALLOW: usize = 24;
 
 /// The clauses as one expression.
-fn condition(clauses: &[pst::Clause]) -> Option<Arc<pst::Expr>> {
+fn all_of(clauses: &[pst::Clause]) -> Arc<pst::Expr> {
     let one = |clause: &pst::Clause| match clause {
         pst::Clause::When(expr) => expr.clone(),
         pst::Clause::Unless(expr) => Arc::new(pst::Expr::UnaryOp { op: pst::UnaryOp::Not, expr: expr.clone() }),
     };
-    let whole = clauses.iter().map(one).reduce(|left, right| binary(pst::BinaryOp::And, left, right))?;
-    reads::is_shallow(&whole, SHALLOW).then_some(whole)
-}
-
-fn binary(op: pst::BinaryOp, left: Arc<pst::Expr>, right: Arc<pst::Expr>) -> Arc<pst::Expr> {
-    Arc::new(pst::Expr::BinaryOp { op, left, right })
-}
-
-/// One forbid that holds where any of `conditions` does; `None` if there are none. The alternatives
-/// are halved again and again, so that many of them do not nest deep.
-pub(crate) fn any_of(conditions: &[Arc<pst::Expr>]) -> Result<Option<cedar_policy::Policy>, pst::PstConstructionError> {
-    fn halve(conditions: &[Arc<pst::Expr>]) -> Option<Arc<pst::Expr>> {
-        match conditions {
-            [] => None,
-            [one] => Some(one.clone()),
-            more => {
-                let (left, right) = more.split_at(more.len() / 2);
-                Some(binary(pst::BinaryOp::Or, halve(left)?, halve(right)?))
-            }
-        }
-    }
-    let Some(all) = halve(conditions) else { return Ok(None) };
-    when(0, Effect::Forbid, all).map(Some)
-}
-
-/// A policy of this one condition, named by `index`.
-pub(crate) fn when(
-    index: usize,
-    effect: Effect,
-    condition: Arc<pst::Expr>,
-) -> Result<cedar_policy::Policy, pst::PstConstructionError> {
-    conditions_alone(index, effect, &[pst::Clause::When(condition)])
+    let and = |left, right| Arc::new(pst::Expr::BinaryOp { op: pst::BinaryOp::And, left, right });
+    let always = || Arc::new(pst::Expr::Literal(pst::Literal::Bool(true)));
+    clauses.iter().map(one).reduce(and).unwrap_or_else(always)
 }
 
 impl Notes {

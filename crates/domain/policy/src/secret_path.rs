@@ -6,6 +6,7 @@
 //! but `%xx`. It mitigates; the sandbox and the server's own permissions are what closes.
 
 use interlock_model::json::{Kind, View};
+use memchr::{memchr, memchr2, memchr3};
 use std::sync::LazyLock;
 
 /// Longer strings are not paths.
@@ -19,59 +20,116 @@ pub(crate) fn in_arguments(arguments: Option<View<'_>>) -> bool {
 // Recursion is bounded by the depth limit that the tape was checked with.
 fn in_value(value: View<'_>) -> bool {
     match value.kind() {
-        Kind::String => value.as_str().is_some_and(|s| in_text(&s)),
+        Kind::String => in_string(value),
         Kind::Array => value.elements().any(in_value),
         Kind::Object => value.members().any(|(_, member)| in_value(member)),
         Kind::Null | Kind::Bool | Kind::Number => false,
     }
 }
 
-/// Whether `text` is the path of a secret, or has a word that is.
+fn in_string(value: View<'_>) -> bool {
+    match value.as_plain() {
+        // A line feed must be escaped (RFC 8259, 7), so this is one line.
+        Some(text) => in_line(text),
+        // With escapes it must be copied to be read. Content of several lines, which most of these are, is
+        // known by its escaped line feeds.
+        None => !is_content(value.raw()) && value.as_str().is_some_and(|text| in_text(text.as_bytes())),
+    }
+}
+
+/// Whether what a string literal spells is sure to be too long or to have several lines.
+fn is_content(literal: &[u8]) -> bool {
+    // No byte of a value takes more than six to spell (`\u0000`).
+    if literal.len() > 6 * LONGEST + 2 {
+        return true;
+    }
+    let mut rest = literal;
+    while let Some((b'\\', [escaped, after @ ..])) = memchr(b'\\', rest).and_then(|at| rest.get(at..)?.split_first()) {
+        if *escaped == b'n' {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// Whether `text` is one line that is the path of a secret, or has a word that is.
+fn in_text(text: &[u8]) -> bool {
+    memchr(b'\n', text).is_none() && in_line(text)
+}
+
+/// As [`in_text`], for what has no line feed.
 ///
-/// One pass finds the words; only a word that could be a path is looked at again, so prose costs
-/// nothing more. A bare word such as `credentials` in a sentence is no path.
-pub(crate) fn in_text(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    if bytes.len() > LONGEST || bytes.contains(&b'\n') {
+/// Only words that could be a path are looked at, those with one of `/\%._`, and these bytes are found faster
+/// than words are told apart, so that prose costs next to nothing. A bare word such as `credentials` in a
+/// sentence is no path.
+fn in_line(text: &[u8]) -> bool {
+    if text.len() > LONGEST {
         return false;
     }
-    let mut start = 0;
-    let (mut path_like, mut nested) = (false, false);
-    for (at, byte) in bytes.iter().enumerate() {
-        match class(*byte) {
-            Class::Separator => {
-                if path_like && names_secret(bytes.get(start..at).unwrap_or_default()) {
-                    return true;
-                }
-                (start, path_like) = (at + 1, false);
-            }
-            Class::Nested => (path_like, nested) = (true, true),
-            Class::PathLike => path_like = true,
-            Class::Other => {}
+    let mut marks = Marks::of(text);
+    let Some(mut mark) = marks.next_from(0) else {
+        // One part without anything to trim, if it is one word.
+        return RULES.about(text).next().is_some() && !text.iter().any(is_separator) && names_secret(text);
+    };
+    let (mut seen, mut nested) = (0, false);
+    loop {
+        let before = text.get(seen..mark).unwrap_or_default();
+        let start = before.iter().rposition(is_separator).map_or(seen, |at| seen + at + 1);
+        let after = text.get(mark..).unwrap_or_default();
+        let end = after.iter().position(is_separator).map_or(text.len(), |at| mark + at);
+        let word = text.get(start..end).unwrap_or_default();
+        if names_secret(word) {
+            return true;
+        }
+        nested |= memchr3(b'/', b'\\', b'%', word).is_some();
+        seen = end;
+        match marks.next_from(seen) {
+            Some(next) => mark = next,
+            // The whole may be a path whose parts have blanks in them.
+            None => return nested && word.len() < text.len() && names_secret(text),
         }
     }
-    // The last word; the whole, if it is one word or a path whose parts may have blanks in them.
-    let last = bytes.get(start..).unwrap_or_default();
-    ((path_like || start == 0) && names_secret(last)) || (nested && start > 0 && names_secret(bytes))
 }
 
-#[derive(Clone, Copy)]
-enum Class {
-    Separator,
-    Nested,
-    PathLike,
-    Other,
+/// Where the bytes stand that make a word look like a path.
+struct Marks<'t> {
+    text: &'t [u8],
+    /// The next of `/\%`, and the next of `._`.
+    next: [Option<usize>; 2],
 }
 
-/// What a byte does to the word it stands in.
-const fn class(byte: u8) -> Class {
-    match byte {
-        b' ' | b'\t' | b'\r' | b'"' | b'\'' | b'`' | b';' | b'|' | b'&' | b'<' | b'>' | b'(' | b')' | b'{' | b'}'
-        | b'[' | b']' | b',' | b'=' | b':' => Class::Separator,
-        b'/' | b'\\' | b'%' => Class::Nested,
-        b'.' | b'_' => Class::PathLike,
-        _ => Class::Other,
+impl<'t> Marks<'t> {
+    fn of(text: &'t [u8]) -> Self {
+        Self { text, next: [Self::slash(text), Self::dot(text)] }
     }
+
+    fn slash(text: &[u8]) -> Option<usize> {
+        memchr3(b'/', b'\\', b'%', text)
+    }
+
+    fn dot(text: &[u8]) -> Option<usize> {
+        memchr2(b'.', b'_', text)
+    }
+
+    /// The first at `from` or after; `from` never gets less.
+    fn next_from(&mut self, from: usize) -> Option<usize> {
+        let rest = self.text.get(from..).unwrap_or_default();
+        for (next, find) in self.next.iter_mut().zip([Self::slash, Self::dot]) {
+            if next.is_some_and(|at| at < from) {
+                *next = find(rest).map(|at| from + at);
+            }
+        }
+        self.next.into_iter().flatten().min()
+    }
+}
+
+/// What ends a word: blanks, quotes, brackets and `,:;=&|<>`.
+const fn is_separator(byte: &u8) -> bool {
+    matches!(
+        byte,
+        b'\t' | b'\r' | b' ' | b'"' | b'&'..=b')' | b',' | b':'..=b'>' | b'[' | b']' | b'`' | b'{'..=b'}'
+    )
 }
 
 /// Whether a path names a secret. Case, `%xx` (decoded once) and backslashes make no difference.
@@ -211,6 +269,8 @@ fn read(line: &'static str) -> Option<Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use interlock_model::json::{Json, Limits};
+    use proptest::prelude::*;
 
     #[test]
     fn the_rules_are_well_formed() {
@@ -257,7 +317,89 @@ mod tests {
             ("a line\nand .env in another", false),
             ("", false),
         ] {
-            assert_eq!(in_text(text), secret, "{text:?}");
+            assert_eq!(in_text(text.as_bytes()), secret, "{text:?}");
+        }
+    }
+
+    /// The rule said byte by byte: what [`in_text`] must find, with all shortcuts.
+    mod slow {
+        use super::super::{LONGEST, names_secret};
+
+        pub(super) fn in_text(bytes: &[u8]) -> bool {
+            if bytes.len() > LONGEST || bytes.contains(&b'\n') {
+                return false;
+            }
+            let mut start = 0;
+            let (mut path_like, mut nested) = (false, false);
+            for (at, byte) in bytes.iter().enumerate() {
+                match class(*byte) {
+                    Class::Separator => {
+                        if path_like && names_secret(bytes.get(start..at).unwrap_or_default()) {
+                            return true;
+                        }
+                        (start, path_like) = (at + 1, false);
+                    }
+                    Class::Nested => (path_like, nested) = (true, true),
+                    Class::PathLike => path_like = true,
+                    Class::Other => {}
+                }
+            }
+            // The last word; the whole, if it is one word or a path whose parts may have blanks in them.
+            let last = bytes.get(start..).unwrap_or_default();
+            ((path_like || start == 0) && names_secret(last)) || (nested && start > 0 && names_secret(bytes))
+        }
+
+        #[derive(Clone, Copy)]
+        pub(super) enum Class {
+            Separator,
+            Nested,
+            PathLike,
+            Other,
+        }
+
+        /// What a byte does to the word it stands in.
+        pub(super) const fn class(byte: u8) -> Class {
+            match byte {
+                b' ' | b'\t' | b'\r' | b'"' | b'\'' | b'`' | b';' | b'|' | b'&' | b'<' | b'>' | b'(' | b')' | b'{'
+                | b'}' | b'[' | b']' | b',' | b'=' | b':' => Class::Separator,
+                b'/' | b'\\' | b'%' => Class::Nested,
+                b'.' | b'_' => Class::PathLike,
+                _ => Class::Other,
+            }
+        }
+    }
+
+    #[test]
+    fn words_end_where_they_did() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_separator(&byte), matches!(slow::class(byte), slow::Class::Separator), "{byte:#x}");
+        }
+    }
+
+    /// Texts of parts that matter: marks, separators, names of secrets and of what only looks alike.
+    fn text() -> impl Strategy<Value = String> {
+        let names =
+            ".env id_rsa credentials etc shadow secrets .ssh config .kube a restart PEM server.pem .pub .example %2e";
+        let names = names.split(' ').map(str::to_owned);
+        let marks = "//\\%._  \t\r\n\u{e9}\0\"'`;|&<>(){}[],=:".chars().map(String::from);
+        let part = prop::sample::select(names.chain(marks).collect::<Vec<_>>());
+        prop_oneof![proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat()), "[ -~\\t\\n\u{e9}]{0,40}",]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+        #[test]
+        fn shortcuts_change_nothing(text in text(), long in prop::bool::weighted(0.05)) {
+            let text = if long { text.repeat(LONGEST / text.len().max(1) + 1) } else { text };
+            let expected = slow::in_text(text.as_bytes());
+            prop_assert_eq!(in_text(text.as_bytes()), expected, "{:?}", text);
+            // Whatever of it is escaped, and where in the arguments it stands.
+            let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            for literal in [serde_json::to_string(&text).unwrap(), format!("\"{escaped}\"")] {
+                let json = format!(r#"{{"a":[1,{{"b":{literal}}}]}}"#);
+                let json = Json::parse(json.as_bytes(), Limits::REQUEST).unwrap();
+                prop_assert_eq!(in_arguments(Some(json.root())), expected, "{}", literal);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A call takes one snapshot and keeps it; a reload makes another and swaps it in (design section 8).
 
 use crate::bundle::{Bundle, on_large_stack};
+use crate::context::Environment;
 use crate::decide::{ActionKind, Decision, DecisionRequest, Verdicts};
 use crate::diagnostic::{Diagnostic, InvalidBundle, Place};
 use crate::entity;
@@ -12,7 +13,7 @@ use crate::slice::{Slice, SliceError};
 use cedar_policy::{Effect, PolicySet, Schema, ValidationMode, Validator};
 use interlock_catalog::ApprovedTool;
 use interlock_identity::{Agent, Principal};
-use interlock_model::{Code, Digest, Outcome, ServerName, ToolName};
+use interlock_model::{Code, Digest, Mode, Outcome, ServerName, ToolName};
 use papaya::Equivalent;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -32,20 +33,29 @@ pub struct PolicySnapshot {
     slices: papaya::HashMap<SliceKey, Arc<Slice>>,
 }
 
-/// Whose calls to what a slice is for.
+/// Whose calls to what a slice is for, and in which environment; `None` for listing, which is the same in all.
 #[derive(Clone, Debug)]
 struct SliceKey {
     agent: Arc<Agent>,
     bound: bool,
     tool: u32,
+    environment: Option<(Box<str>, Mode)>,
 }
 
 /// A [`SliceKey`] not yet owned.
 struct SliceRef<'a> {
     principal: &'a Principal,
     tool: u32,
+    environment: Option<Environment<'a>>,
 }
 
+impl SliceKey {
+    fn environment(&self) -> Option<Environment<'_>> {
+        self.environment.as_ref().map(|(name, mode)| Environment { name, mode: *mode })
+    }
+}
+
+// A process has one environment and one or two modes: they are compared, not hashed.
 impl Hash for SliceKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.agent.id.as_str(), self.bound, self.tool).hash(state);
@@ -60,7 +70,10 @@ impl Hash for SliceRef<'_> {
 
 impl PartialEq for SliceKey {
     fn eq(&self, other: &Self) -> bool {
-        self.bound == other.bound && self.tool == other.tool && same_agent(&self.agent, &other.agent)
+        self.bound == other.bound
+            && self.tool == other.tool
+            && same_agent(&self.agent, &other.agent)
+            && self.environment == other.environment
     }
 }
 
@@ -68,7 +81,10 @@ impl Eq for SliceKey {}
 
 impl Equivalent<SliceKey> for SliceRef<'_> {
     fn equivalent(&self, key: &SliceKey) -> bool {
-        self.principal.bound == key.bound && self.tool == key.tool && same_agent(&self.principal.agent, &key.agent)
+        self.principal.bound == key.bound
+            && self.tool == key.tool
+            && same_agent(&self.principal.agent, &key.agent)
+            && self.environment == key.environment()
     }
 }
 
@@ -158,7 +174,7 @@ impl PolicySnapshot {
     /// or without, and no policy forbids to list it.
     #[must_use]
     pub fn may_list(&self, principal: &Principal, tool: &ApprovedTool) -> bool {
-        self.slice(principal, tool).is_ok_and(|slice| {
+        self.slice(principal, tool, None).is_ok_and(|slice| {
             *slice.listed.get_or_init(|| {
                 slice.is_reachable(&self.policies) && !self.list_is_forbidden(&principal.agent, principal.bound, tool)
             })
@@ -166,7 +182,8 @@ impl PolicySnapshot {
     }
 
     fn list_is_forbidden(&self, agent: &Agent, bound: bool, tool: &ApprovedTool) -> bool {
-        Slice::new(&self.policies, agent, bound, tool, entity::list_action()).map_or(true, |slice| {
+        let list = entity::list_action();
+        Slice::new(&self.policies, agent, bound, tool, list, None).map_or(true, |slice| {
             let asks = |i: &usize| self.policies.get(*i).is_some_and(|p| p.notes.step_up.is_some());
             !slice.fixed().errors.is_empty() || !slice.fixed().forbids.iter().all(asks)
         })
@@ -184,14 +201,21 @@ impl PolicySnapshot {
     }
 
     pub(crate) fn evaluate(&self, request: &DecisionRequest<'_>) -> Result<Verdicts, SliceError> {
-        self.slice(request.principal, request.tool)?.evaluate(request, request.tool.input.shape())
+        let environment = Environment { name: request.environment, mode: request.mode };
+        let slice = self.slice(request.principal, request.tool, Some(environment))?;
+        slice.evaluate(request, request.tool.input.shape())
     }
 
     pub(crate) fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
     }
 
-    fn slice(&self, principal: &Principal, tool: &ApprovedTool) -> Result<Arc<Slice>, SliceError> {
+    fn slice(
+        &self,
+        principal: &Principal,
+        tool: &ApprovedTool,
+        environment: Option<Environment<'_>>,
+    ) -> Result<Arc<Slice>, SliceError> {
         let (index, known) =
             self.tools.get(&tool.server).and_then(|tools| tools.get(tool.name())).ok_or(SliceError::UnknownTool)?;
         // A definition or facts approved since then have another schema and other attributes.
@@ -201,15 +225,17 @@ impl PolicySnapshot {
             return Err(SliceError::OtherVersion);
         }
         let slices = self.slices.pin();
-        if let Some(slice) = slices.get(&SliceRef { principal, tool: *index }) {
+        if let Some(slice) = slices.get(&SliceRef { principal, tool: *index, environment }) {
             return Ok(slice.clone());
         }
         let action = entity::typed_action(known);
-        let slice = Arc::new(Slice::new(&self.policies, &principal.agent, principal.bound, known, action)?);
+        let (agent, bound) = (&principal.agent, principal.bound);
+        let slice = Arc::new(Slice::new(&self.policies, agent, bound, known, action, environment)?);
         if slices.len() >= MOST_SLICES {
             slices.clear();
         }
-        let key = SliceKey { agent: principal.agent.clone(), bound: principal.bound, tool: *index };
+        let environment = environment.map(|Environment { name, mode }| (name.into(), mode));
+        let key = SliceKey { agent: agent.clone(), bound, tool: *index, environment };
         slices.insert(key, slice.clone());
         Ok(slice)
     }

@@ -304,6 +304,8 @@ fn a_tool_is_listed_where_some_call_may_be_allowed() {
         ("a permit that never holds for this tool", format!("{permit} when {{ !resource.readOnly }};"), false),
         ("an outright forbid", format!("{permit};{};", call(r#"@id("f") forbid"#)), false),
         ("a forbid for some arguments", format!("{permit};{} when {{ context.facts.secret_path }};", call(r#"@id("f") forbid"#)), true),
+        ("a forbid in this environment", format!(r#"{permit};{} when {{ context.environment.name == "test" }};"#, call(r#"@id("f") forbid"#)), true),
+        ("a forbid of everything to whoever has a key", format!(r#"{permit};@id("f") forbid(principal, action, resource is Interlock::Tool) when {{ context has credential && context.credential.kind == "key" }};"#), true),
         ("a step-up", format!("{permit};{};", call(r#"@id("f") @step_up("2") forbid"#)), true),
         ("a policy that always fails", format!("{permit};{} when {{ principal.bound && 9223372036854775807 + 1 > 0 }};", call(r#"@id("f") forbid"#)), false),
         ("an explicit forbid", format!(r#"{permit};@id("f") forbid(principal, action == Interlock::Action::"list", resource == Interlock::Tool::"files/read");"#), false),

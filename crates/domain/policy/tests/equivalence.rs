@@ -8,15 +8,15 @@
 mod common;
 
 use cedar_policy::{Authorizer, Context, Entities, EntityUid, Policy, PolicyId, PolicySet, Request, Schema};
-use common::{Call, bundle, principal, tools};
-use interlock_model::{Code, Outcome, Tier};
+use common::{Call, Came, bundle, decided, principal, tools};
+use interlock_model::{Code, Mode, Outcome, Tier};
 use interlock_policy::PolicySnapshot;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// The parts that random policies are made of: conditions for the group, and for `files/read` and `files/write`.
-const GROUP: [&str; 25] = [
+const GROUP: [&str; 30] = [
     "context.session.calls > 3 && resource.readOnly",
     "resource.readOnly || context.session.calls > 3",
     "context.session.calls + 9223372036854775800 > 0 && resource.readOnly",
@@ -42,6 +42,11 @@ const GROUP: [&str; 25] = [
     "context.time.now < datetime(\"2026-01-06\")",
     "(if context.approval.given then context.approval.tier else 0) > 1",
     r#"context.credential.kind == "key" && context.environment.name != "prod""#,
+    r#"context.environment.name == "prod" && context.session.calls > 3"#,
+    r#"context.environment.mode == "advisory" || context.environment.mode == "silent""#,
+    r#"context.environment.name == "test" || context.session.calls + 9223372036854775800 > 0"#,
+    r#"if context.environment.name == "prod" then 9223372036854775807 + 1 > 0 else context.inspected"#,
+    r#"context.environment == context.environment && context.session.calls > 3"#,
 ];
 const TYPED: [&str; 10] = [
     "context.args has limit && context.args.limit > 5 && principal.bound",
@@ -172,6 +177,8 @@ struct Asked {
     findings: Option<bool>,
     approval: u8,
     now: u64,
+    environment: &'static str,
+    mode: Mode,
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
@@ -185,8 +192,13 @@ fn asked() -> impl Strategy<Value = Asked> {
         prop::bool::weighted(0.2),
     );
     let who = (any::<bool>(), any::<bool>(), any::<bool>(), 0..12_u64, prop::option::of(any::<bool>()), 0..5_u8);
-    (args, who, 1_767_484_800_000..1_768_000_000_000_u64).prop_map(
-        |((tool, path, limit, ratio, tags, extra), (ops, bound, pii, calls, findings, approval), now)| Asked {
+    let now = 1_767_484_800_000..1_768_000_000_000_u64;
+    let place = (
+        prop::sample::select(&["test", "prod"][..]),
+        prop::sample::select(&[Mode::Enforcing, Mode::Advisory, Mode::Silent][..]),
+    );
+    (args, who, now, place).prop_map(
+        |((tool, path, limit, ratio, tags, extra), (ops, bound, pii, calls, findings, approval), now, place)| Asked {
             tool,
             path,
             limit,
@@ -200,6 +212,8 @@ fn asked() -> impl Strategy<Value = Asked> {
             findings,
             approval,
             now,
+            environment: place.0,
+            mode: place.1,
         },
     )
 }
@@ -225,6 +239,7 @@ impl Asked {
         call.findings = self.findings.map(|some| if some { vec!["sql".to_owned()] } else { vec![] });
         call.approval = (self.approval > 0).then(|| Tier::try_from(self.approval).unwrap());
         call.now = interlock_model::UnixMillis(self.now);
+        (call.environment, call.mode) = (self.environment, self.mode);
         call
     }
 
@@ -277,7 +292,7 @@ impl Asked {
                 "hour": ms / 3_600_000,
                 "weekday": weekday,
             },
-            "environment": {"name": "test", "mode": "enforcing"},
+            "environment": {"name": self.environment, "mode": self.mode.as_str()},
         })
     }
 
@@ -301,8 +316,8 @@ impl Asked {
     }
 }
 
-/// What Cedar says of all policies: satisfied permits, satisfied forbids, errors.
-fn oracle(texts: &[String], drawn: &[Drawn], asked: &Asked, schema: &Schema) -> [BTreeSet<usize>; 3] {
+/// What Cedar says of all policies.
+fn oracle(texts: &[String], drawn: &[Drawn], asked: &Asked, schema: &Schema) -> Came {
     let id = ["files/read", "files/write", "mail/send"][asked.tool];
     let uid = |kind: &str, id: &str| format!("Interlock::{kind}::\"{id}\"").parse::<EntityUid>().unwrap();
     let action = uid("Action", id);
@@ -315,11 +330,11 @@ fn oracle(texts: &[String], drawn: &[Drawn], asked: &Asked, schema: &Schema) -> 
             Authorizer::new().is_authorized(&request, &PolicySet::from_policies([policy]).unwrap(), &entities);
         (response.diagnostics().reason().next().is_some(), response.diagnostics().errors().next().is_some())
     };
-    let mut sets = [BTreeSet::new(), BTreeSet::new(), BTreeSet::new()];
+    let mut came = Came::default();
     for (i, text) in texts.iter().enumerate() {
         let (satisfied, mut failed) = ask(text, i);
         if satisfied {
-            sets[usize::from(!drawn[i].effect)].insert(i);
+            if drawn[i].effect { &mut came.permits } else { &mut came.forbids }.insert(i);
         }
         let names_it = |name: &&str| {
             text.contains(&format!("args has {name}"))
@@ -331,10 +346,10 @@ fn oracle(texts: &[String], drawn: &[Drawn], asked: &Asked, schema: &Schema) -> 
             failed |= ask(&format!("permit{};", drawn[i].scope()), i).0;
         }
         if failed {
-            sets[2].insert(i);
+            came.errors.insert(i);
         }
     }
-    sets
+    came
 }
 
 proptest! {
@@ -348,31 +363,13 @@ proptest! {
         let (snapshot, _) = PolicySnapshot::new(&bundle(&texts.join("\n")).unwrap(), &tools()).unwrap();
         let (schema, _) = Schema::from_cedarschema_str(snapshot.schema()).unwrap();
         for asked in &asked {
-            let [permits, forbids, errors] = oracle(&texts, &drawn, asked, &schema);
+            let came = oracle(&texts, &drawn, asked, &schema);
             let decision = asked.call().decide(&snapshot);
-            let tier = |i: &usize| drawn[*i].tier;
-            let names = |set: &mut dyn Iterator<Item = &usize>| {
-                set.map(|i| format!("p{i}")).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
-            };
-            let denying = names(&mut forbids.iter().filter(|i| tier(i) == 0));
-            let asking = names(&mut forbids.iter().filter(|i| tier(i) > asked.approval));
-            let (outcome, code, policies) = if !errors.is_empty() {
-                (Outcome::Deny, Some(Code::PolicyError), names(&mut errors.iter()))
-            } else if !denying.is_empty() {
-                (Outcome::Deny, Some(Code::PolicyDenied), denying)
-            } else if permits.is_empty() {
-                (Outcome::Deny, Some(Code::PolicyDenied), vec![])
-            } else if !asking.is_empty() {
-                (Outcome::StepUp, Some(Code::ApprovalRequired), asking)
-            } else {
-                (Outcome::Allow, None, names(&mut permits.iter()))
-            };
+            let expected = came.expected(|i| drawn[i].tier, asked.approval);
             let why = format!("{asked:?}\n{}", texts.join("\n"));
-            prop_assert_eq!(decision.outcome, outcome, "{}", why);
-            prop_assert_eq!(decision.code, code, "{}", why);
-            prop_assert_eq!(decision.policies.iter().map(|p| p.to_string()).collect::<Vec<_>>(), policies, "{}", why);
-            if outcome == Outcome::Allow {
-                let labels: BTreeSet<String> = permits.iter().filter(|i| drawn[**i].label).map(|i| format!("l{}", i % 3)).collect();
+            prop_assert_eq!(decided(&decision), expected, "{}", why);
+            if decision.outcome == Outcome::Allow {
+                let labels: BTreeSet<String> = came.permits.iter().filter(|i| drawn[**i].label).map(|i| format!("l{}", i % 3)).collect();
                 prop_assert!(decision.obligations.labels.iter().map(|l| l.to_string()).eq(labels), "{}", why);
             }
         }

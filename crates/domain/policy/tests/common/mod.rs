@@ -2,15 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod generated;
+
 use interlock_catalog::{ApprovedTool, Definition, Destination, InputSchema, ToolFacts};
 use interlock_identity::{Agent, AgentState, BearerKey, Principal};
 use interlock_mcp::ExposedName;
 use interlock_model::json::{Json, Limits};
-use interlock_model::{Digest, Effect, Mode, Sensitivity, Tier, UnixMillis};
+use interlock_model::{Code, Digest, Effect, Mode, Outcome, Sensitivity, Tier, UnixMillis};
 use interlock_policy::{
     ActionKind, Bundle, BundleFiles, Decision, DecisionRequest, Diagnostic, InvalidBundle, MANIFEST, PolicySnapshot,
     write_manifest,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(crate) fn facts(effects: &[Effect], destination: Destination, confirmed: bool) -> ToolFacts {
@@ -96,6 +99,8 @@ pub(crate) struct Call {
     pub(crate) findings: Option<Vec<String>>,
     pub(crate) approval: Option<Tier>,
     pub(crate) now: UnixMillis,
+    pub(crate) mode: Mode,
+    pub(crate) environment: &'static str,
 }
 
 impl Call {
@@ -109,6 +114,8 @@ impl Call {
             findings: None,
             approval: None,
             now: UnixMillis(1_767_614_400_000),
+            mode: Mode::Enforcing,
+            environment: "test",
         }
     }
 
@@ -120,15 +127,53 @@ impl Call {
             arguments: Some(self.arguments.root()),
             session_labels: &self.labels,
             session_calls: self.calls,
-            mode: Mode::Enforcing,
+            mode: self.mode,
             findings: self.findings.as_deref(),
             approval: self.approval,
             now: self.now,
-            environment: "test",
+            environment: self.environment,
         }
     }
 
     pub(crate) fn decide(&self, snapshot: &PolicySnapshot) -> Decision {
         snapshot.decide(&self.request())
     }
+}
+
+/// How policies came out, by their numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Came {
+    pub(crate) permits: BTreeSet<usize>,
+    pub(crate) forbids: BTreeSet<usize>,
+    pub(crate) errors: BTreeSet<usize>,
+}
+
+impl Came {
+    /// The outcome, its code and the policies that decided, by the rules of design section 6. `tier` is what a forbid
+    /// asks for, 0 for nothing; number `i` is the policy `p{i}`.
+    pub(crate) fn expected(
+        &self,
+        tier: impl Fn(usize) -> u8,
+        approval: u8,
+    ) -> (Outcome, Option<Code>, BTreeSet<String>) {
+        let names = |set: &mut dyn Iterator<Item = &usize>| set.map(|i| format!("p{i}")).collect::<BTreeSet<_>>();
+        let denying = names(&mut self.forbids.iter().filter(|i| tier(**i) == 0));
+        let asking = names(&mut self.forbids.iter().filter(|i| tier(**i) > approval));
+        if !self.errors.is_empty() {
+            (Outcome::Deny, Some(Code::PolicyError), names(&mut self.errors.iter()))
+        } else if !denying.is_empty() {
+            (Outcome::Deny, Some(Code::PolicyDenied), denying)
+        } else if self.permits.is_empty() {
+            (Outcome::Deny, Some(Code::PolicyDenied), BTreeSet::new())
+        } else if !asking.is_empty() {
+            (Outcome::StepUp, Some(Code::ApprovalRequired), asking)
+        } else {
+            (Outcome::Allow, None, names(&mut self.permits.iter()))
+        }
+    }
+}
+
+/// The same three of a decision.
+pub(crate) fn decided(decision: &Decision) -> (Outcome, Option<Code>, BTreeSet<String>) {
+    (decision.outcome, decision.code, decision.policies.iter().map(|p| p.to_string()).collect())
 }
