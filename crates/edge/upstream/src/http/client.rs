@@ -3,15 +3,15 @@
 //! In scope: connecting, sending, knowing whether a request can have been sent, reading bodies with a
 //! bound. Out of scope: what requests say. Redirects are answers here; nobody follows them.
 
+use super::connection::Connection;
 use super::origin::Origin;
-use super::pool::{Connection, GOOD_FOR, Pool};
+use super::pool::{GOOD_FOR, Pool};
 use crate::link::Link;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use interlock_engine::ports::UpstreamFault;
 use interlock_model::Code;
 use rustls::ClientConfig;
@@ -64,10 +64,10 @@ impl Client {
                 Some(connection) => connection,
                 None => self.connect(deadline).await?,
             };
-            if connection.ready().await.is_err() && !fresh {
+            if !connection.is_ready().await && !fresh {
                 continue;
             }
-            match connection.try_send_request(request).await {
+            match connection.exchange(request).await {
                 Ok(response) => return Ok(Reply::new(response, connection, self.clone())),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if !fresh => request = unsent,
@@ -115,15 +115,11 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (connection, driver) = http1::Builder::new()
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .handshake(TokioIo::new(stream))
+        let mut builder = http1::Builder::new();
+        builder.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD_BYTES);
+        Connection::open(&builder, stream)
             .await
-            .map_err(|e| self.link.unsent(Code::ServerUnavailable, format!("cannot connect: {e}")))?;
-        // Ends when the connection closes or its sending end is dropped; errors reach the request.
-        tokio::spawn(driver);
-        Ok(connection)
+            .map_err(|e| self.link.unsent(Code::ServerUnavailable, format!("cannot connect: {e}")))
     }
 }
 
@@ -148,7 +144,7 @@ impl Reply {
     /// The next piece of the body; `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamFault> {
         loop {
-            match self.body.frame().await {
+            match self.connection.wait_for(self.body.frame()).await {
                 None => return Ok(None),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {

@@ -1,13 +1,8 @@
 //! Idle connections to one origin, without a lock.
 
-use bytes::Bytes;
+use super::connection::Connection;
 use crossbeam_queue::ArrayQueue;
-use http_body_util::Full;
-use hyper::client::conn::http1::SendRequest;
 use std::time::{Duration, Instant};
-
-/// The sending end of a connection.
-pub(crate) type Connection = SendRequest<Full<Bytes>>;
 
 /// How long a server that does not say keeps an idle connection, at least: common servers close
 /// after five seconds, and a request written into that close could not be told from one that ran.
