@@ -87,6 +87,9 @@ impl Leaves {
 
     /// Takes in those of the entries before `size`, and leaves nothing behind.
     pub(crate) fn append(&mut self, newer: &mut Vec<Hash>, size: u64) {
+        if newer.is_empty() {
+            return;
+        }
         let first = size - newer.len() as u64;
         if first != self.end() || self.hashes.len() + newer.len() > Self::MAX {
             self.hashes.clear();

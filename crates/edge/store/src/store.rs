@@ -142,10 +142,9 @@ impl Store {
         let reading = Mutex::new(schema::open_for_reading(&dir.database())?);
         let queue = Arc::new(Queue::new(options.max_waiting, options.max_waiting_bytes));
         let news = Arc::new(News::default());
-        let wal = dir.database().with_file_name("ledger.db-wal");
         let io = |source| OpenError::io(dir.path(), source);
-        news.committed(core.frontier.size(), &mut core.fresh);
-        let publisher = start_publisher(publisher, Arc::clone(&news), wal, options.publish_every).map_err(io)?;
+        news.committed(core.frontier.size(), &mut core.fresh, 0);
+        let publisher = start_publisher(publisher, Arc::clone(&news), options.publish_every).map_err(io)?;
         let writer = start_writer(core, Arc::clone(&queue), Arc::clone(&news)).map_err(io)?;
         let running = Mutex::new(Some(Running { writer, publisher, news, lock }));
         Ok((Self(Arc::new(Shared { dir, queue, memory, vault, key, reading, running })), recovery))

@@ -6,7 +6,7 @@ use crate::published::{Leaves, Publisher};
 use crate::queue::{Queue, Waiting as _};
 use interlock_ledger::tree::Hash;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
@@ -26,8 +26,9 @@ const WAIT_SHARE: u32 = 8;
 const WAIT_MIN: Duration = Duration::from_micros(50);
 /// However slow the disk is.
 const WAIT_MAX: Duration = Duration::from_micros(250);
-/// Bytes of WAL from which the publisher copies it into the database.
-const WAL_COPY_BYTES: u64 = 4 << 20;
+/// Bytes of appends after which the publisher copies the WAL into the database, beside the writer. Where it keeps up, the
+/// writer has little left to copy when the WAL is full (`WAL_PAGES`), and nobody waits for that.
+const WAL_COPY_BYTES: usize = 4 << 20;
 
 /// How the writer tells the publisher that there is news.
 #[derive(Debug, Default)]
@@ -35,20 +36,28 @@ pub(crate) struct News {
     size: AtomicU64,
     /// For the publisher alone; nobody else waits for either of the two.
     leaves: Mutex<Leaves>,
+    /// Bytes of appends since the WAL was last copied.
+    uncopied: AtomicUsize,
     idle: AtomicBool,
     stop: AtomicBool,
     thread: std::sync::OnceLock<Thread>,
 }
 
 impl News {
-    /// `leaves` are those of the newest entries, up to `size`.
-    pub(crate) fn committed(&self, size: u64, leaves: &mut Vec<Hash>) {
+    /// `leaves` are those of the newest entries, up to `size`; `bytes` is what was appended.
+    pub(crate) fn committed(&self, size: u64, leaves: &mut Vec<Hash>, bytes: usize) {
         self.leaves.lock().unwrap_or_else(PoisonError::into_inner).append(leaves, size);
         self.size.store(size, Ordering::Release);
+        let before = self.uncopied.fetch_add(bytes, Ordering::AcqRel);
+        let copy = before < WAL_COPY_BYTES && before + bytes >= WAL_COPY_BYTES;
         fence(Ordering::SeqCst);
-        if self.idle.swap(false, Ordering::AcqRel) {
+        if self.idle.swap(false, Ordering::AcqRel) || copy {
             self.wake();
         }
+    }
+
+    fn copy_is_due(&self) -> bool {
+        self.uncopied.load(Ordering::Acquire) >= WAL_COPY_BYTES
     }
 
     fn take_leaves(&self) -> Leaves {
@@ -92,7 +101,7 @@ pub(crate) fn start_writer(
             let done = core.commit(&mut group);
             last = LastGroup { items, began, took: began.elapsed() };
             queue.leave(items, bytes);
-            news.committed(core.frontier.size(), &mut core.fresh);
+            news.committed(core.frontier.size(), &mut core.fresh, bytes);
             if let Err(broken) = done {
                 queue.end(broken.to_string());
                 break;
@@ -143,49 +152,50 @@ impl Drop for Ending {
     }
 }
 
-/// Starts the publisher: at most one publication in `every` while there is news, and a last one at the end.
+/// Starts the publisher: at most one publication in `every` while there is news, and a last one at the end; and
+/// the WAL copied as it grows.
 pub(crate) fn start_publisher(
     mut publisher: Publisher,
     news: Arc<News>,
-    wal: std::path::PathBuf,
     every: Duration,
 ) -> io::Result<JoinHandle<Result<(), String>>> {
+    // Whatever came since is news, however late this thread begins: recovery's entries, too.
+    let mut seen = publisher.frontier().size();
     thread::Builder::new().name("ledger-publisher".into()).spawn(move || {
         let _ = news.thread.set(thread::current());
-        let mut seen = news.size.load(Ordering::Acquire);
+        let mut next = Instant::now() + every;
         loop {
             let stopping = news.stop.load(Ordering::SeqCst);
             let size = news.size.load(Ordering::Acquire);
-            let mut outcome = Ok(());
-            if size != seen || stopping {
+            if news.copy_is_due() {
+                news.uncopied.store(0, Ordering::Release);
+                // What is not copied now is copied later, at the latest by the writer.
+                let _ = publisher.copy_wal();
+            }
+            if stopping || (size != seen && Instant::now() >= next) {
                 // A failure to publish is not one to record: the next turn tries again.
-                outcome = publisher.catch_up(news.take_leaves()).map_err(|e| e.to_string());
+                let outcome = publisher.catch_up(news.take_leaves()).map_err(|e| e.to_string());
+                if stopping {
+                    return outcome;
+                }
                 if outcome.is_ok() {
                     seen = size;
                 }
-                if std::fs::metadata(&wal).is_ok_and(|m| m.len() >= WAL_COPY_BYTES) {
-                    let _ = publisher.copy_wal();
-                }
+                next = Instant::now() + every;
             }
-            if stopping {
-                return outcome;
+            if size != seen {
+                // At most one publication in `every`; being stopped and the WAL cut the wait short.
+                thread::park_timeout(next.saturating_duration_since(Instant::now()));
+                continue;
             }
-            if size == seen {
-                news.idle.store(true, Ordering::SeqCst);
-                fence(Ordering::SeqCst);
-                if news.size.load(Ordering::Acquire) == seen && !news.stop.load(Ordering::SeqCst) {
-                    thread::park();
-                }
-                news.idle.store(false, Ordering::SeqCst);
+            news.idle.store(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            if news.size.load(Ordering::Acquire) == seen && !news.stop.load(Ordering::SeqCst) {
+                thread::park();
             }
-            // At most one publication in `every`; only being stopped cuts the wait short.
-            let until = std::time::Instant::now() + every;
-            while !news.stop.load(Ordering::SeqCst)
-                && let Some(left) = until.checked_duration_since(std::time::Instant::now())
-                && !left.is_zero()
-            {
-                thread::park_timeout(left);
-            }
+            news.idle.store(false, Ordering::SeqCst);
+            // What comes after the first news comes with it.
+            next = Instant::now() + every;
         }
     })
 }
