@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use interlock_identity::{Agent, AgentState, BearerKey, IdentifyError, Principal};
 use interlock_ledger::entry::{CallStatus, Entry, Event, OutcomeRecord, OutcomeTiming};
-use interlock_mcp::{Era, Id, Request, Response, Revision, RpcError, frame};
+use interlock_mcp::{Era, Id, Mirrored, Request, Response, Revision, RpcError, frame};
 use interlock_model::{CallId, Code, Digest, Mode, Outcome, SessionId, UnixMillis};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -217,6 +217,7 @@ impl<P: Ports> Engine<P> {
             .upstream
             .forward(Outgoing {
                 call: identified.call,
+                agent: identified.caller.principal.agent.id.clone(),
                 server: permitted.tool().server.clone(),
                 tool: permitted.tool().definition.name().clone(),
                 request: identified.request.clone(),
@@ -510,6 +511,17 @@ impl<P: Ports> Governed for Engine<P> {
             Ok(answer) => answer,
             Err(refused) => self.refuse(refused).await.answer(&id, revision, call),
         }
+    }
+
+    fn mirrored(&self, caller: &Caller, tool: &str) -> Option<Arc<[Mirrored]>> {
+        let world = self.world.load();
+        let found = match &caller.endpoint {
+            Endpoint::All => world.catalog.by_exposed(tool),
+            Endpoint::Server(server) => world.catalog.by_name(server, tool),
+        };
+        let found = found.filter(|tool| !tool.mirrored.is_empty())?;
+        let seen = world.policy.as_ref().is_none_or(|policy| policy.may_list(&caller.principal, found));
+        seen.then(|| found.mirrored.clone())
     }
 
     fn monotonic_us(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use interlock_identity::Principal;
-use interlock_mcp::{Request, Revision, RpcError};
+use interlock_mcp::{Mirrored, Request, Revision, RpcError};
 use interlock_model::{Code, ServerName};
 
 /// Which view of the servers a request came in on.
@@ -33,16 +33,6 @@ pub struct Caller {
 pub struct NotIdentified {
     /// `unauthenticated`, `unbound_refused` or `agent_not_active`.
     pub code: Code,
-}
-
-/// An argument that modern clients repeat in a header, so that intermediaries can route by it
-/// (`x-mcp-header` in the tool's input schema).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirrored {
-    /// The header is `Mcp-Param-{header}`.
-    pub header: Box<str>,
-    /// Members from the arguments down to the value.
-    pub path: Box<[Box<str>]>,
 }
 
 /// The response to a call: a whole message with the request's id, complete for the caller's revision.
@@ -76,9 +66,7 @@ pub trait Governed: Send + Sync + 'static {
 
     /// What this tool's approved schema wants repeated in headers; `None` where that is nothing, and for a
     /// tool that the caller may not see.
-    fn mirrored(&self, _caller: &Caller, _tool: &str) -> Option<std::sync::Arc<[Mirrored]>> {
-        None
-    }
+    fn mirrored(&self, caller: &Caller, tool: &str) -> Option<std::sync::Arc<[Mirrored]>>;
 
     /// The clock of [`Caller::received_us`].
     fn monotonic_us(&self) -> u64;

@@ -183,10 +183,10 @@ pub struct Answered {
 /// makes one, from a call whose intent it has handed to the ledger. Invariant 2, "no side door": elsewhere this does not compile.
 ///
 /// ```compile_fail,E0639
-/// fn side_door(call: interlock_model::CallId, server: interlock_model::ServerName, tool: interlock_model::ToolName,
-///              request: interlock_mcp::Request) -> interlock_engine::ports::Outgoing {
+/// fn side_door(call: interlock_model::CallId, agent: interlock_model::AgentId, server: interlock_model::ServerName,
+///              tool: interlock_model::ToolName, request: interlock_mcp::Request) -> interlock_engine::ports::Outgoing {
 ///     let timeout = std::time::Duration::from_secs(1);
-///     interlock_engine::ports::Outgoing { call, server, tool, request, arguments: None, timeout }
+///     interlock_engine::ports::Outgoing { call, agent, server, tool, request, arguments: None, timeout }
 /// }
 /// ```
 #[derive(Clone, Debug)]
@@ -194,6 +194,8 @@ pub struct Answered {
 pub struct Outgoing {
     /// Our call; its deadline and cancellation are the engine's business.
     pub call: CallId,
+    /// Whose it is: where calls wait for a busy server, agents take turns.
+    pub agent: AgentId,
     /// The server.
     pub server: ServerName,
     /// The tool, by the server's own name for it.

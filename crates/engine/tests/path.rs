@@ -228,6 +228,21 @@ async fn invariant_5_an_approval_lifts_the_step_up_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn which_arguments_are_mirrored_is_known_of_tools_that_may_be_seen() {
+    let bench = Bench::new(Mode::Enforcing);
+    let caller = bench.caller(Revision::V2026_07_28);
+    let mirrored = bench.engine.mirrored(&caller, "db__write").unwrap();
+    assert_eq!((&*mirrored[0].header, &mirrored[0].path), ("Row", &["id".into()].into()));
+    assert!(bench.engine.mirrored(&caller, "db__nothing").is_none());
+    bench.policy(&format!(
+        r#"{} @id("hidden") forbid (principal, action, resource == Interlock::Tool::"db/write");"#,
+        support::POLICY
+    ));
+    assert!(bench.engine.mirrored(&caller, "db__write").is_none(), "a hidden tool has no headers either");
+    assert!(bench.engine.mirrored(&caller, "db__read").is_some());
+}
+
+#[tokio::test]
 async fn invariant_6_labels_rise_with_the_outcome_and_stay_across_connections() {
     let bench = Bench::new(Mode::Enforcing);
     bench.call("write", "1").await;

@@ -2,7 +2,8 @@
 
 use crate::{Definition, InputSchema, SchemaError, ServerIdentity, ToolFacts, VerifiedLock};
 use bytes::Bytes;
-use interlock_mcp::ExposedName;
+use interlock_mcp::mirrored::mirrored;
+use interlock_mcp::{ExposedName, Mirrored};
 use interlock_model::{Digest, OwnerId, ServerName, ToolName, UnixMillis};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,6 +21,9 @@ pub struct ApprovedTool {
     pub exposed: ExposedName,
     /// Its input schema, compiled.
     pub input: InputSchema,
+    /// The arguments that modern calls repeat as headers; none where the annotations are ones that clients must
+    /// not accept.
+    pub mirrored: Arc<[Mirrored]>,
     /// Digest of its server's identity.
     pub identity: Digest,
     /// Who approved it.
@@ -236,6 +240,7 @@ fn approved(server: &ServerName, identity: Digest, locked: &crate::LockedTool) -
         server: server.clone(),
         facts: locked.facts.effective(),
         input,
+        mirrored: mirrored(definition.input_schema()).unwrap_or_default().into(),
         identity,
         approved_by: locked.approved_by.clone(),
         approved_at: locked.approved_at,

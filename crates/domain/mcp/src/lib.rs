@@ -6,9 +6,11 @@
 pub mod answer;
 pub mod exposed;
 pub mod frame;
+pub mod mirrored;
 pub mod revision;
 
 pub use answer::RpcError;
 pub use exposed::ExposedName;
 pub use frame::{Frame, FrameError, Id, Notification, Request, Response};
+pub use mirrored::Mirrored;
 pub use revision::{Era, Revision};

@@ -131,6 +131,7 @@ fn tools(file: &Path) -> Result<Vec<Arc<ApprovedTool>>, Box<dyn Error>> {
                     confirmed: true,
                 },
                 exposed,
+                mirrored: [].into(),
                 identity: Digest::of(b"bench"),
                 approved_by: "bench-owner".parse()?,
                 approved_at: UnixMillis(0),

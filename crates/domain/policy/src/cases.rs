@@ -287,6 +287,7 @@ fn approved(inline: InlineTool) -> Result<ApprovedTool, String> {
         server: inline.server,
         facts: inline.facts.effective(),
         exposed,
+        mirrored: [].into(),
         identity: Digest::of(b"a tool of a policy test"),
         approved_by: "policy-test".parse().map_err(|_| "no approver".to_owned())?,
         approved_at: UnixMillis(0),

@@ -15,11 +15,13 @@ use std::time::{Duration, Instant};
 const GROUP_MAX: usize = 1024;
 /// And about this many bytes.
 const GROUP_MAX_BYTES: usize = 8 << 20;
-/// Appends in one group from which on commits are paced, and the time from one to the next. A commit costs
-/// about as much processor time as ten appends, whatever its size: with few of them a caller is better off at
-/// once, with many the shared cost of a larger group buys more than the wait takes.
+/// Appends in one group from which on commits are paced: the time from one to the next is so much for each append
+/// of the last group, up to a bound. A commit costs about as much processor time as ten appends, whatever its size:
+/// with few of them a caller is better off at once, with many the shared cost of a larger group buys more than
+/// the wait takes.
 const MANY: usize = 12;
-const PACE: Duration = Duration::from_millis(2);
+const PACE_EACH: Duration = Duration::from_micros(40);
+const PACE_MAX: Duration = Duration::from_millis(2);
 /// The part of a commit's time that a group waits for more to come: one in so many.
 const WAIT_SHARE: u32 = 8;
 /// No thread sleeps shorter than this: asked to, it sleeps longer.
@@ -133,7 +135,8 @@ impl LastGroup {
     /// of a group of which fewer are here, a small part of what a commit takes.
     fn wait(&self, here: usize, since: Duration) -> Wait {
         if self.items >= MANY {
-            return PACE.checked_sub(since).filter(|rest| *rest >= WAIT_MIN).map_or(Wait::No, Wait::For);
+            let pace = PACE_EACH.saturating_mul(u32::try_from(self.items).unwrap_or(u32::MAX)).min(PACE_MAX);
+            return pace.checked_sub(since).filter(|rest| *rest >= WAIT_MIN).map_or(Wait::No, Wait::For);
         }
         if here >= self.items {
             return Wait::No;
@@ -221,10 +224,13 @@ mod tests {
             (2, 1, 90_000, 0, Wait::For(us(250))),
             (2, 2, 1600, 0, Wait::No),
             (MANY - 1, MANY, 1600, 0, Wait::No),
-            (MANY, MANY, 100, 100, Wait::For(us(1900))),
-            (MANY, 1, 100, 1900, Wait::For(us(100))),
-            (MANY, 1, 100, 1960, Wait::No),
-            (MANY, 1, 9000, 9000, Wait::No),
+            (MANY, MANY, 100, 100, Wait::For(us(380))),
+            (MANY, 1, 100, 420, Wait::For(us(60))),
+            (MANY, 1, 100, 440, Wait::No),
+            (40, 1, 100, 100, Wait::For(us(1500))),
+            (50, 1, 100, 100, Wait::For(us(1900))),
+            (1024, 1, 100, 100, Wait::For(us(1900))),
+            (1024, 1, 9000, 9000, Wait::No),
         ] {
             let last = LastGroup { items, began: Instant::now(), took: us(took) };
             assert_eq!(last.wait(here, us(since)), wait, "{items} {here} {took} {since}");

@@ -4,6 +4,8 @@ use crate::freshness::ListingAck;
 use bytes::Bytes;
 use interlock_mcp::Revision;
 use interlock_model::ServerName;
+use std::fmt;
+use std::time::Duration;
 
 /// Something happened to a server. Sent in order per server.
 #[derive(Debug)]
@@ -54,10 +56,46 @@ pub struct ServerStatus {
     pub condition: Condition,
     /// Whether its newest listing has been compared with the catalog.
     pub settled: bool,
+    /// Why calls are refused at once, if they are: it cannot be reached, or failed too many calls in a row.
+    pub outage: Option<Outage>,
     /// Calls under way.
     pub in_flight: usize,
+    /// Calls that wait for one of those to end.
+    pub queued: usize,
     /// Oddities since start.
     pub counters: Counters,
+}
+
+/// A time in which calls are refused at once. Relative to when it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// How long it has lasted.
+    pub since: Duration,
+    /// How long until the server is tried again; zero while it is being tried.
+    pub next_try: Duration,
+    /// Why, for people; holds no secret.
+    pub reason: String,
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unavailable for {}, ", Seconds(self.since))?;
+        if self.next_try.is_zero() {
+            f.write_str("being tried now")?;
+        } else {
+            write!(f, "tried again in {}", Seconds(self.next_try))?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+/// To a tenth of a second.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} s", self.0.as_secs_f64())
+    }
 }
 
 /// Whether a server answers.
@@ -94,4 +132,10 @@ pub struct Counters {
     pub tools_dropped: u64,
     /// How often it was connected to.
     pub connects: u64,
+    /// Bytes that children wrote to their standard error.
+    pub stderr_bytes: u64,
+    /// Those of them that came too fast to be looked at.
+    pub stderr_dropped: u64,
+    /// Lines of them that were cut.
+    pub stderr_cut: u64,
 }

@@ -1,4 +1,4 @@
-//! MCP clients toward servers: streamable HTTP and stdio children.
+//! MCP clients toward servers: streamable HTTP, HTTP+SSE and stdio children.
 //!
 //! In scope: starting and reaching servers, speaking both eras of the protocol, forwarding recorded
 //! calls, noticing that tools changed, installing packages and saying what a server is.
@@ -6,8 +6,9 @@
 //!
 //! The agent's request bytes are spliced, never rebuilt, and nothing of its HTTP request is passed on.
 //! No client capability is declared, so servers' own requests, save `ping`, are refused.
-//! Source: MCP 2024-11-05 (stdio) to 2026-07-28.
+//! Source: MCP 2024-11-05 to 2026-07-28.
 
+mod breaker;
 mod event;
 mod freshness;
 mod http;
@@ -16,6 +17,8 @@ pub mod install;
 mod lines;
 mod link;
 mod listing;
+mod queue;
+mod routes;
 mod secret;
 mod server;
 mod session;
@@ -25,10 +28,10 @@ pub mod stdio;
 mod upstreams;
 mod wire;
 
-pub use event::{Condition, Counters, ServerEvent, ServerInfo, ServerStatus};
+pub use event::{Condition, Counters, Outage, ServerEvent, ServerInfo, ServerStatus};
 pub use freshness::ListingAck;
 pub use secret::SecretString;
-pub use spec::{ClientInfo, KeyPin, Launch, Limits, ServerSpec};
+pub use spec::{ClientInfo, KeyPin, Launch, Limits, ServerSpec, Tolerance};
 pub use upstreams::{OneListing, Upstreams, list_once};
 
 #[cfg(test)]

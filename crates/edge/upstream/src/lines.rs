@@ -31,7 +31,7 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// What is kept of each end of a line over the limit.
-    const END: usize = 256;
+    pub(crate) const END: usize = 256;
     /// What one read may bring.
     const READ: usize = 64 << 10;
 
@@ -87,7 +87,8 @@ impl Lines {
     }
 }
 
-fn keep_tail(tail: &mut Vec<u8>, more: &[u8]) {
+/// Appends `more` and keeps the last [`Lines::END`] bytes.
+pub(crate) fn keep_tail(tail: &mut Vec<u8>, more: &[u8]) {
     tail.extend_from_slice(more.get(more.len().saturating_sub(Lines::END)..).unwrap_or_default());
     let excess = tail.len().saturating_sub(Lines::END);
     tail.drain(..excess);

@@ -32,11 +32,19 @@ pub(crate) struct Tally {
     pub(crate) requests_refused: AtomicU64,
     pub(crate) tools_dropped: AtomicU64,
     pub(crate) connects: AtomicU64,
+    pub(crate) stderr_bytes: AtomicU64,
+    pub(crate) stderr_dropped: AtomicU64,
+    pub(crate) stderr_cut: AtomicU64,
 }
 
 /// Adds one.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Adds so many.
+pub(crate) fn add(counter: &AtomicU64, n: usize) {
+    counter.fetch_add(n as u64, Ordering::Relaxed);
 }
 
 impl Tally {
@@ -49,6 +57,9 @@ impl Tally {
             requests_refused: of(&self.requests_refused),
             tools_dropped: of(&self.tools_dropped),
             connects: of(&self.connects),
+            stderr_bytes: of(&self.stderr_bytes),
+            stderr_dropped: of(&self.stderr_dropped),
+            stderr_cut: of(&self.stderr_cut),
         }
     }
 }

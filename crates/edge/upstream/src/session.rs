@@ -4,6 +4,7 @@
 //! Out of scope: transports, when to open again. Source: MCP 2025-11-25, lifecycle; 2026-07-28, discovery.
 
 use crate::event::ServerInfo;
+use crate::http::http_sse;
 use crate::http::peer::{self as http, Exchanged};
 use crate::link::{Ending, Gone, Link, count};
 use crate::spec::{ClientInfo, Launch, ServerSpec};
@@ -11,7 +12,7 @@ use crate::stdio::child::Program;
 use crate::stdio::peer as stdio;
 use crate::wire::header::{self, ParamHeader};
 use crate::wire::outbound::{self, Style};
-use ::http::{HeaderMap, HeaderName, HeaderValue};
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use interlock_engine::ports::UpstreamFault;
@@ -32,6 +33,8 @@ pub(crate) const OPENING: Duration = Duration::from_secs(30);
 pub(crate) struct Call {
     /// The tool, by the server's own name.
     pub(crate) tool: ToolName,
+    /// Whose it is, where calls wait in turn: those with one key wait for each other, not others for them.
+    pub(crate) key: u64,
     /// The request as the agent sent it.
     pub(crate) request: Request,
     /// Replaces the request's arguments.
@@ -64,7 +67,19 @@ pub(crate) struct Session {
 
 enum Peer {
     Http(http::Peer),
+    HttpSse(http_sse::Peer),
     Stdio(stdio::Peer),
+}
+
+/// How a server is spoken with; remembered, so that the next opening begins with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// `initialize`, over streamable HTTP or standard streams.
+    Legacy,
+    /// `initialize` over HTTP+SSE, the transport of revision 2024-11-05.
+    HttpSse,
+    /// `server/discover`.
+    Modern,
 }
 
 /// What the server says it has.
@@ -76,16 +91,44 @@ struct Offers {
 
 /// Why an opening exchange in one era did not work.
 enum NotOpened {
-    /// The server answers, but not to this.
-    Refused(String),
+    /// The server answers, but not to this; over HTTP perhaps with no more than a status.
+    Refused(String, Option<StatusCode>),
     /// It does not answer.
     Fault(UpstreamFault),
+}
+
+impl NotOpened {
+    fn refused(why: impl Into<String>) -> Self {
+        Self::Refused(why.into(), None)
+    }
+}
+
+/// Why a request has no answer.
+struct Unanswered {
+    fault: UpstreamFault,
+    /// The HTTP status that refused it, if that is all there was.
+    status: Option<StatusCode>,
+}
+
+impl From<UpstreamFault> for Unanswered {
+    fn from(fault: UpstreamFault) -> Self {
+        Self { fault, status: None }
+    }
+}
+
+impl From<Unanswered> for NotOpened {
+    fn from(Unanswered { fault, status }: Unanswered) -> Self {
+        match Self::from(fault) {
+            Self::Refused(why, _) => Self::Refused(why, status),
+            fault @ Self::Fault(_) => fault,
+        }
+    }
 }
 
 impl From<UpstreamFault> for NotOpened {
     fn from(fault: UpstreamFault) -> Self {
         // An HTTP refusal without a message may be a server that does not know the method.
-        if fault.code == Code::UpstreamInvalid { Self::Refused(fault.detail) } else { Self::Fault(fault) }
+        if fault.code == Code::UpstreamInvalid { Self::refused(fault.detail) } else { Self::Fault(fault) }
     }
 }
 
@@ -96,29 +139,58 @@ impl Session {
         spec: &ServerSpec,
         client: &ClientInfo,
         link: &Arc<Link>,
-        remembered: Option<Era>,
+        remembered: Option<Way>,
     ) -> Result<Self, UpstreamFault> {
-        let mut session = Self::connect(spec, link)?;
         let deadline = Instant::now() + OPENING;
         let client = client.to_json();
         let order = match remembered {
-            Some(Era::Modern) => [Era::Modern, Era::Legacy],
-            Some(Era::Legacy) | None => [Era::Legacy, Era::Modern],
+            Some(Way::Modern) => [Way::Modern, Way::Legacy, Way::HttpSse],
+            Some(Way::HttpSse) => [Way::HttpSse, Way::Legacy, Way::Modern],
+            Some(Way::Legacy) | None => [Way::Legacy, Way::HttpSse, Way::Modern],
         };
+        let mut may_be_http_sse = remembered == Some(Way::HttpSse);
         let mut refusals: Vec<String> = Vec::new();
-        for era in order {
-            if session.gone.ending().is_some() {
-                // A child may end because of a request it does not know.
-                session = Self::connect(spec, link)?;
-            }
-            let opened = match era {
-                Era::Legacy => session.initialize(&client, deadline).await,
-                Era::Modern => session.discover(&client, deadline).await,
+        let mut kept: Option<Self> = None;
+        for way in order {
+            let opened = match way {
+                Way::HttpSse if !may_be_http_sse => continue,
+                Way::HttpSse => Self::open_http_sse(spec, &client, link, deadline).await,
+                Way::Legacy | Way::Modern => {
+                    // A child may have ended because of a request it does not know.
+                    let living = kept.take().filter(|s| s.gone.ending().is_none());
+                    let mut session = living.map_or_else(|| Self::connect(spec, link), Ok)?;
+                    let said = match way {
+                        Way::Modern => session.discover(&client, deadline).await,
+                        Way::Legacy | Way::HttpSse => session.initialize(&client, deadline).await,
+                    };
+                    match said {
+                        Ok(()) => Ok(session),
+                        Err(NotOpened::Fault(fault)) if session.gone.ending().is_some() => {
+                            Err(NotOpened::refused(fault.detail))
+                        }
+                        Err(why) => {
+                            kept = Some(session);
+                            Err(why)
+                        }
+                    }
+                }
             };
             match opened {
-                Ok(()) => return Ok(session),
-                Err(NotOpened::Refused(why)) => refusals.push(why),
-                Err(NotOpened::Fault(fault)) if session.gone.ending().is_some() => refusals.push(fault.detail),
+                Ok(session) => return Ok(session),
+                Err(NotOpened::Refused(why, status)) => {
+                    // MCP 2025-11-25, transports, "Backwards compatibility": what does not take the POST may be
+                    // older than streamable HTTP. A refusal that is an MCP message comes from none of those.
+                    may_be_http_sse |= way == Way::Legacy
+                        && matches!(
+                            status,
+                            Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+                        );
+                    refusals.push(why);
+                }
+                // It is there, but this was only a guess.
+                Err(NotOpened::Fault(fault)) if way == Way::HttpSse && fault.code != Code::ServerUnavailable => {
+                    refusals.push(fault.detail);
+                }
                 Err(NotOpened::Fault(fault)) => return Err(fault),
             }
         }
@@ -142,8 +214,31 @@ impl Session {
                 &gone,
             )?),
         };
+        Ok(Self::over(peer, gone, link))
+    }
+
+    /// A session over HTTP+SSE, open.
+    async fn open_http_sse(
+        spec: &ServerSpec,
+        client: &str,
+        link: &Arc<Link>,
+        deadline: Instant,
+    ) -> Result<Self, NotOpened> {
+        let Launch::Http { url, headers, key_pins } = &spec.launch else {
+            return Err(NotOpened::refused("only HTTP has event streams"));
+        };
+        count(&link.tally.connects);
+        let gone = Arc::new(Gone::default());
+        let place = (url, headers.as_slice(), key_pins.as_slice());
+        let peer = http_sse::Peer::open(place, spec.max_in_flight, spec.limits, (link, &gone), deadline).await?;
+        let mut session = Self::over(Peer::HttpSse(peer), gone, link);
+        session.initialize(client, deadline).await?;
+        Ok(session)
+    }
+
+    fn over(peer: Peer, gone: Arc<Gone>, link: &Arc<Link>) -> Self {
         let lines = matches!(peer, Peer::Stdio(_));
-        Ok(Self {
+        Self {
             revision: Revision::NEWEST_LEGACY,
             server_info: ServerInfo::default(),
             gone,
@@ -153,7 +248,16 @@ impl Session {
             ids: AtomicU64::new(1),
             param_headers: ArcSwap::default(),
             link: link.clone(),
-        })
+        }
+    }
+
+    /// How the server was found to be spoken with.
+    pub(crate) const fn way(&self) -> Way {
+        match (&self.peer, self.revision.era()) {
+            (Peer::HttpSse(_), _) => Way::HttpSse,
+            (_, Era::Legacy) => Way::Legacy,
+            (_, Era::Modern) => Way::Modern,
+        }
     }
 
     async fn initialize(&mut self, client: &str, deadline: Instant) -> Result<(), NotOpened> {
@@ -171,13 +275,13 @@ impl Session {
             .parse()
             .ok()
             .filter(|r: &Revision| r.era() == Era::Legacy)
-            .ok_or_else(|| NotOpened::Refused(format!("`initialize` was answered with revision `{version}`")))?;
+            .ok_or_else(|| NotOpened::refused(format!("`initialize` was answered with revision `{version}`")))?;
         self.learn(result, revision);
         if let Some(session) = headers.and_then(|mut h| h.remove(http::SESSION)) {
             // MCP, streamable HTTP: visible ASCII only. We send it back with every request.
             let visible = session.as_bytes().iter().all(u8::is_ascii_graphic);
             if !visible || session.is_empty() || session.len() > 1024 {
-                return Err(NotOpened::Refused("the session id is not visible ASCII of at most 1024 bytes".into()));
+                return Err(NotOpened::refused("the session id is not visible ASCII of at most 1024 bytes"));
             }
             self.set_headers([(http::SESSION, Some(session)), (http::VERSION, None)]);
         }
@@ -188,6 +292,7 @@ impl Session {
         let initialized = outbound::notification("notifications/initialized", "", &self.style);
         match &self.peer {
             Peer::Http(peer) => peer.notify(initialized.into()).await?,
+            Peer::HttpSse(peer) => peer.notify(initialized.into()).await?,
             Peer::Stdio(peer) => peer.notify(initialized.into())?,
         }
         Ok(())
@@ -204,7 +309,7 @@ impl Session {
             .get("supportedVersions")
             .is_some_and(|versions| versions.elements().any(|v| v.is_str(Revision::V2026_07_28.as_str())));
         if !spoken {
-            return Err(NotOpened::Refused("`server/discover` lists no revision known here".into()));
+            return Err(NotOpened::refused("`server/discover` lists no revision known here"));
         }
         self.learn(result, Revision::V2026_07_28);
         Ok(())
@@ -217,7 +322,7 @@ impl Session {
     }
 
     fn result_of<'a>(&self, response: &'a Response) -> Result<View<'a>, NotOpened> {
-        response.result().ok_or_else(|| NotOpened::Refused(self.link.redactor.clean(&error_text(response))))
+        response.result().ok_or_else(|| NotOpened::refused(self.link.redactor.clean(&error_text(response))))
     }
 
     fn learn(&mut self, result: View<'_>, revision: Revision) {
@@ -233,6 +338,16 @@ impl Session {
             tools: tools.is_some(),
             list_changed: tools.and_then(|t| t.get("listChanged")).and_then(|v| v.as_bool()) == Some(true),
         };
+    }
+
+    /// Whether a server that is silent is better spoken with over a new connection: where there is only one, it may
+    /// be that which is broken. A child that is only busy has other calls to lose, unless it failed many already.
+    pub(crate) const fn dies_of_silence(&self, failed_many: bool) -> bool {
+        match self.peer {
+            Peer::Http(_) => false,
+            Peer::HttpSse(_) => true,
+            Peer::Stdio(_) => failed_many,
+        }
     }
 
     /// Whether it has tools at all.
@@ -267,13 +382,14 @@ impl Session {
             Peer::Http(peer) => peer.listen(None),
             // Its answer comes only at the end, and then nobody waits for it.
             Peer::Stdio(peer) if modern => drop(peer.notify(ask().into())),
-            Peer::Stdio(_) => {}
+            // All that these say comes on the one stream anyway.
+            Peer::Stdio(_) | Peer::HttpSse(_) => {}
         }
     }
 
     /// A request of our own.
     pub(crate) async fn ask(&self, method: &str, params: &str, deadline: Instant) -> Result<Response, UpstreamFault> {
-        self.exchange(method, params, deadline).await.map(|(response, _)| response)
+        self.exchange(method, params, deadline).await.map(|(response, _)| response).map_err(|e| e.fault)
     }
 
     async fn exchange(
@@ -281,7 +397,7 @@ impl Session {
         method: &str,
         params: &str,
         deadline: Instant,
-    ) -> Result<(Response, Option<HeaderMap>), UpstreamFault> {
+    ) -> Result<(Response, Option<HeaderMap>), Unanswered> {
         let id = self.next_id();
         let body = outbound::request(method, params, &id.to_string(), &self.style).into();
         let mut extra = Vec::new();
@@ -289,16 +405,19 @@ impl Session {
             extra.push((http::METHOD, header::encode(method)));
         }
         let exchange = async {
-            match &self.peer {
-                Peer::Stdio(peer) => Ok((peer.request(id, body).await?, None)),
-                Peer::Http(peer) => match peer.request(id, body, extra, deadline).await? {
-                    Exchanged::Answered(answer) => Ok((answer.0, Some(answer.1))),
-                    Exchanged::SessionGone => Err(self.forgotten()),
-                },
+            let exchanged = match &self.peer {
+                Peer::Stdio(peer) => return Ok((peer.request(id, body).await?, None)),
+                Peer::Http(peer) => peer.request(id, body, extra, deadline).await?,
+                Peer::HttpSse(peer) => peer.request(id, body, deadline).await?,
+            };
+            match exchanged {
+                Exchanged::Answered(answer) => Ok((answer.0, Some(answer.1))),
+                Exchanged::SessionGone => Err(self.forgotten().into()),
+                Exchanged::Refused(status, fault) => Err(Unanswered { fault, status: Some(status) }),
             }
         };
         let slow = || self.link.sent(Code::UpstreamTimeout, format!("did not answer `{method}` in time"));
-        timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(slow()))
+        timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(slow().into()))
     }
 
     fn forgotten(&self) -> UpstreamFault {
@@ -315,15 +434,18 @@ impl Session {
                 .ok_or_else(|| self.link.unsent(Code::Internal, "a call that names no tool"))?;
         let mut waiting = Waiting { session: self, id, waits: true };
         let exchange = async {
-            match &self.peer {
-                Peer::Stdio(peer) => peer.request(id, body.into()).await.map(Called::Answered),
-                Peer::Http(peer) => match peer.request(id, body.into(), self.call_headers(call), deadline).await? {
-                    Exchanged::Answered(answer) => Ok(Called::Answered(answer.0)),
-                    Exchanged::SessionGone => {
-                        self.forgotten();
-                        Ok(Called::SessionGone)
-                    }
-                },
+            let exchanged = match &self.peer {
+                Peer::Stdio(peer) => return peer.request(id, body.into()).await.map(Called::Answered),
+                Peer::Http(peer) => peer.request(id, body.into(), self.call_headers(call), deadline).await?,
+                Peer::HttpSse(peer) => peer.request(id, body.into(), deadline).await?,
+            };
+            match exchanged {
+                Exchanged::Answered(answer) => Ok(Called::Answered(answer.0)),
+                Exchanged::SessionGone => {
+                    self.forgotten();
+                    Ok(Called::SessionGone)
+                }
+                Exchanged::Refused(_, fault) => Err(fault),
             }
         };
         let called = match timeout_at(deadline, exchange).await {
@@ -376,6 +498,7 @@ impl Session {
             // Toward a modern server, closing the stream is the cancellation.
             Peer::Http(peer) if self.style.envelope.is_none() => peer.notify_aside(message.into()),
             Peer::Http(_) => {}
+            Peer::HttpSse(peer) => peer.notify_aside(message.into()),
         }
     }
 
@@ -388,6 +511,7 @@ impl Session {
     pub(crate) async fn close(&self) {
         match &self.peer {
             Peer::Http(peer) => peer.close().await,
+            Peer::HttpSse(peer) => peer.close(),
             Peer::Stdio(peer) => peer.close().await,
         }
     }

@@ -18,14 +18,21 @@ pub struct ServerSpec {
     pub timeout: Duration,
     /// What it may send.
     pub limits: Limits,
-    /// Most calls at once; more are refused, none is queued.
+    /// Most calls at once; more wait.
     pub max_in_flight: usize,
+    /// Most calls that wait for one of those to end; more are refused.
+    pub queue: usize,
+    /// The longest a call waits so. What the server may take for it is counted from there.
+    pub queue_wait: Duration,
+    /// When calls are refused because the server is unwell.
+    pub tolerance: Tolerance,
     /// How often its tools are listed even if it announced no change.
     pub relist_interval: Duration,
 }
 
 impl ServerSpec {
-    /// A server with the defaults: 60 s for a call, 256 calls at once, listed every 60 s.
+    /// A server with the defaults: 60 s for a call, 256 calls at once and as many that wait for up to 10 s,
+    /// listed every 60 s.
     #[must_use]
     pub const fn new(name: ServerName, launch: Launch) -> Self {
         Self {
@@ -34,6 +41,9 @@ impl ServerSpec {
             timeout: Duration::from_secs(60),
             limits: Limits::DEFAULT,
             max_in_flight: 256,
+            queue: 256,
+            queue_wait: Duration::from_secs(10),
+            tolerance: Tolerance::DEFAULT,
             relist_interval: Duration::from_secs(60),
         }
     }
@@ -53,7 +63,7 @@ pub enum Launch {
         /// Its working directory; ours if there is none.
         cwd: Option<PathBuf>,
     },
-    /// Streamable HTTP.
+    /// Streamable HTTP, or HTTP+SSE where the endpoint takes no more than that.
     Http {
         /// The endpoint. `http` with secret headers only toward this machine.
         url: http::Uri,
@@ -124,6 +134,37 @@ impl Limits {
 }
 
 impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// How many faults in a row are one too many, and what follows.
+///
+/// Faults are failures to connect, missing answers and answers that are none; JSON-RPC errors are answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tolerance {
+    /// After so many, calls are refused at once until the server has answered a request of ours.
+    pub faults: u32,
+    /// How long until it is asked; each time in vain, or without a call answered since, twice as long.
+    pub wait: Duration,
+    /// At most so long.
+    pub longest_wait: Duration,
+    /// How long it may take to answer that request.
+    pub patience: Duration,
+}
+
+impl Tolerance {
+    /// Five faults; asked after a second, at most a minute, for ten seconds.
+    pub const DEFAULT: Self = Self {
+        faults: 5,
+        wait: Duration::from_secs(1),
+        longest_wait: Duration::from_secs(60),
+        patience: Duration::from_secs(10),
+    };
+}
+
+impl Default for Tolerance {
     fn default() -> Self {
         Self::DEFAULT
     }

@@ -13,6 +13,7 @@ use interlock_engine::ports::{Outgoing, Upstream, UpstreamFault};
 use interlock_mcp::{Response, Revision};
 use interlock_model::{Code, ServerName};
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -23,6 +24,8 @@ pub struct Upstreams {
     servers: ArcSwap<HashMap<ServerName, Running>>,
     client: ClientInfo,
     events: mpsc::Sender<ServerEvent>,
+    /// Makes of an agent the key by which its calls wait.
+    keys: RandomState,
     /// Not on the path of a call: only changes of the set of servers take it.
     supervisors: Mutex<JoinSet<()>>,
 }
@@ -58,6 +61,7 @@ impl Upstreams {
             servers: ArcSwap::default(),
             client: client.clone(),
             events: events.clone(),
+            keys: RandomState::new(),
             supervisors: Mutex::new(JoinSet::new()),
         };
         upstreams.replace(specs, &HashSet::new());
@@ -135,8 +139,10 @@ impl Upstream for Upstreams {
     }
 
     async fn forward(&self, call: Outgoing) -> Result<Response, UpstreamFault> {
-        let Outgoing { server, tool, request, arguments, timeout, .. } = call;
-        self.send(&server, &Call { tool, request, arguments, timeout }).await
+        let Outgoing { agent, server, tool, request, arguments, timeout, .. } = call;
+        // Two agents that share a key share their turns; which ones do, nobody can arrange.
+        let key = self.keys.hash_one(&agent);
+        self.send(&server, &Call { tool, key, request, arguments, timeout }).await
     }
 }
 

@@ -264,7 +264,7 @@ pub const POLICY: &str = r#"
 pub fn catalog() -> Catalog {
     let tool = |name: &str, effect: ToolEffect| {
         let raw = format!(
-            r#"{{"name":"{name}","description":"approved text","inputSchema":{{"type":"object","properties":{{"id":{{"type":"string"}}}},"required":["id"]}},"x-unknown":[1.10]}}"#
+            r#"{{"name":"{name}","description":"approved text","inputSchema":{{"type":"object","properties":{{"id":{{"type":"string","x-mcp-header":"Row"}}}},"required":["id"]}},"x-unknown":[1.10]}}"#
         );
         let definition = Definition::parse(raw.as_bytes()).unwrap();
         let facts = ToolFacts {

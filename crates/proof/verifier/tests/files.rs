@@ -159,6 +159,35 @@ fn run(dir: &Path, arguments: &[&str]) -> (i32, String) {
     (status.code().unwrap(), text)
 }
 
+/// The gateway is nowhere near: an empty directory with the files, an empty environment, and the binary alone.
+#[test]
+fn invariant_9_files_verify_far_from_the_gateway() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let files = files(UnixMillis(now));
+    let dir = tempfile::tempdir().unwrap();
+    let binary = dir.path().join("interlock-verify");
+    std::fs::copy(env!("CARGO_BIN_EXE_interlock-verify"), &binary).unwrap();
+    for (name, bytes) in [
+        ("claim", &files.claim[..]),
+        ("receipt", &files.receipt),
+        ("checkpoint", &files.checkpoint),
+        ("keys", files.keys.as_bytes()),
+    ] {
+        std::fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    let verify = |file: &str| {
+        let mut command = Command::new(&binary);
+        command.env_clear().current_dir(dir.path()).args(["--key", "keys", file]).output().unwrap()
+    };
+    for file in ["claim", "receipt", "checkpoint"] {
+        let Output { status, stdout, stderr } = verify(file);
+        let said = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+        assert!(status.success(), "{file}: {said}");
+    }
+    std::fs::write(dir.path().join("receipt"), &files.receipt[..files.receipt.len() - 9]).unwrap();
+    assert!(!verify("receipt").status.success(), "and it is the files that it looks at");
+}
+
 #[test]
 fn the_binary_answers_with_its_exit_code() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;

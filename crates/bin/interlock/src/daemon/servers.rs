@@ -198,10 +198,11 @@ pub(super) fn status_json(status: &ServerStatus) -> Value {
     };
     json!({
         "server": status.server,
-        "condition": condition,
-        "detail": detail,
+        "condition": if status.outage.is_some() { "down" } else { condition },
+        "detail": status.outage.as_ref().map_or(detail, ToString::to_string),
         "settled": status.settled,
         "in_flight": status.in_flight,
+        "queued": status.queued,
         "garbage": status.counters.garbage,
         "answers_dropped": status.counters.responses_dropped,
     })

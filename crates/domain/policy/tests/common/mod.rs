@@ -37,6 +37,7 @@ pub(crate) fn tool(id: &str, properties: &str, required: &str, facts: ToolFacts)
         server,
         facts: facts.effective(),
         exposed,
+        mirrored: [].into(),
         identity: Digest::of(b"test"),
         approved_by: "ada".parse().unwrap(),
         approved_at: UnixMillis(0),

@@ -4,10 +4,9 @@
 //! refused. We decide on the body alone. Source: MCP 2026-07-28, basic/transports, "Request metadata".
 
 use crate::modern::mismatch;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName};
-use interlock_engine::front::Mirrored;
-use interlock_mcp::{Request, RpcError};
+use interlock_mcp::mirrored::header_text;
+use interlock_mcp::{Mirrored, Request, RpcError};
 use interlock_model::json::{Kind, View};
 use std::borrow::Cow;
 
@@ -111,13 +110,9 @@ fn says(header: &str, value: View<'_>) -> bool {
     }
 }
 
-/// The text behind a header's value: `=?base64?...?=` is decoded, anything else stands for itself.
+/// The text behind a header's value.
 fn decode(value: &str) -> Result<Cow<'_, str>, RpcError> {
-    let Some(coded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
-        return Ok(Cow::Borrowed(value));
-    };
-    let bytes = STANDARD.decode(coded).map_err(|_| mismatch("a header's value is not valid base64"))?;
-    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| mismatch("a header's value is not UTF-8"))
+    header_text(value).ok_or_else(|| mismatch("a header's value is not valid base64 of UTF-8"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! A fake engine, and a gateway in front of it.
 
 use bytes::Bytes;
-use interlock_engine::front::{CallResponse, Caller, Endpoint, Governed, Mirrored, NotIdentified};
+use interlock_engine::front::{CallResponse, Caller, Endpoint, Governed, NotIdentified};
 use interlock_gateway::{HttpOptions, Published, serve_http};
 use interlock_identity::{Agent, AgentState, BearerKey, Principal};
-use interlock_mcp::{Era, Request, RpcError, answer};
+use interlock_mcp::{Era, Mirrored, Request, RpcError, answer};
 use interlock_model::{Code, UnixMillis};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -122,7 +122,10 @@ impl Governed for Fake {
             "fails" => {
                 watch.1 = true;
                 let error = RpcError::new(RpcError::INVALID_PARAMS, Code::UnknownTool, "unknown tool");
-                return CallResponse { message: error.to_frame(Some(request.id())), error: Some(RpcError::INVALID_PARAMS.into()) };
+                return CallResponse {
+                    message: error.to_frame(Some(request.id())),
+                    error: Some(RpcError::INVALID_PARAMS.into()),
+                };
             }
             _ => format!(
                 r#"{{"content":[],"agent":"{}","revision":"{}","endpoint":"{:?}","arguments":{}}}"#,

@@ -8,7 +8,7 @@ use super::origin::Origin;
 use super::pool::{GOOD_FOR, Pool};
 use crate::link::Link;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
@@ -49,9 +49,21 @@ impl Client {
         body: Bytes,
         deadline: Instant,
     ) -> Result<Reply, UpstreamFault> {
+        self.send_to(&self.origin.target, method, headers, body, deadline).await
+    }
+
+    /// The same to another path and query of the origin.
+    pub(crate) async fn send_to(
+        self: &Arc<Self>,
+        target: &Uri,
+        method: http::Method,
+        headers: HeaderMap,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<Reply, UpstreamFault> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
-        *request.uri_mut() = self.origin.target.clone();
+        *request.uri_mut() = target.clone();
         *request.headers_mut() = headers;
         request.headers_mut().insert(header::HOST, self.origin.authority.clone());
         let mut tries = 0_u8;

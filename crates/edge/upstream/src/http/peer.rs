@@ -44,6 +44,8 @@ pub(crate) enum Exchanged {
     Answered(Box<(Response, HeaderMap)>),
     /// The server does not know our session; the request did nothing.
     SessionGone,
+    /// An HTTP status that refuses, and no MCP message.
+    Refused(StatusCode, UpstreamFault),
 }
 
 /// An HTTP server.
@@ -72,36 +74,15 @@ struct Inner {
 
 impl Peer {
     pub(crate) fn new(
-        (url, headers, pins): (&http::Uri, &[(HeaderName, SecretString)], &[KeyPin]),
+        place: (&http::Uri, &[(HeaderName, SecretString)], &[KeyPin]),
         pool: usize,
         limits: Limits,
         link: &Arc<Link>,
         gone: &Arc<Gone>,
     ) -> Result<Self, UpstreamFault> {
-        let refuse = |why: String| link.unsent(Code::ServerUnavailable, why);
-        let origin = Origin::new(url, !headers.is_empty()).map_err(|e| refuse(e.to_string()))?;
-        let tls = if origin.tls { Some(tls::config(pins).map_err(refuse)?) } else { None };
-        let mut all = HeaderMap::with_capacity(headers.len() + 12);
-        for (name, value) in headers {
-            let mut value = HeaderValue::from_str(value.danger_str())
-                .map_err(|_| refuse(format!("the value of header `{name}` has characters that no header may")))?;
-            value.set_sensitive(true);
-            all.append(name, value);
-        }
-        // After the configured ones, which so cannot change how messages are framed.
-        all.insert(CONTENT_TYPE, JSON);
-        all.insert(ACCEPT, JSON_OR_EVENTS);
-        all.entry(USER_AGENT).or_insert(HeaderValue::from_static("interlock"));
-        for framing in [http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING, http::header::CONNECTION] {
-            all.remove(framing);
-        }
-        let inner = Inner {
-            client: Arc::new(Client::new(origin, tls, pool, link.clone())),
-            link: link.clone(),
-            gone: gone.clone(),
-            headers: ArcSwap::from_pointee(all),
-            limits,
-        };
+        let (client, headers) = client(place, pool, link)?;
+        let headers = ArcSwap::from_pointee(headers);
+        let inner = Inner { client, link: link.clone(), gone: gone.clone(), headers, limits };
         Ok(Self { inner: Arc::new(inner), listener: OnceLock::new() })
     }
 
@@ -177,7 +158,11 @@ impl Inner {
             Content::Json => {
                 let headers = std::mem::take(&mut reply.headers);
                 let body = reply.collect(self.limits.result_bytes).await?;
-                match self.parse(body)? {
+                let frame = match self.parse(body) {
+                    Err(fault) if !status.is_success() => return Ok(Exchanged::Refused(status, fault)),
+                    frame => frame?,
+                };
+                match frame {
                     Frame::Response(response) if answers(&response, id) => {
                         // Some servers refuse a session they do not know with 400, where 404 is asked for.
                         // That is not certain enough to send the call again, but to open another session.
@@ -195,7 +180,8 @@ impl Inner {
                 }
             }
             Content::Events if status.is_success() => self.read_events(reply, id, deadline).await,
-            Content::Events | Content::Other => Err(self.invalid(&refusal(status))),
+            Content::Events | Content::Other if status.is_success() => Err(self.invalid(&refusal(status))),
+            Content::Events | Content::Other => Ok(Exchanged::Refused(status, self.invalid(&refusal(status)))),
         }
     }
 
@@ -282,7 +268,7 @@ impl Inner {
         id: Option<u64>,
     ) -> Result<Option<Response>, UpstreamFault> {
         let mut found = None;
-        for event in events.drain(..).filter(|e| e.is_message && !e.data.is_empty()) {
+        for event in events.drain(..).filter(|e| e.kind == sse::Kind::Message && !e.data.is_empty()) {
             match self.link.take(self.parse(event.data)?, false) {
                 Inbound::Response(response) => {
                     let wanted = found.is_none() && id.is_some_and(|id| answers(&response, id));
@@ -360,20 +346,47 @@ impl Inner {
     }
 }
 
+/// The way to an endpoint, and what every request to it carries.
+pub(crate) fn client(
+    (url, headers, pins): (&http::Uri, &[(HeaderName, SecretString)], &[KeyPin]),
+    pool: usize,
+    link: &Arc<Link>,
+) -> Result<(Arc<Client>, HeaderMap), UpstreamFault> {
+    let refuse = |why: String| link.unsent(Code::ServerUnavailable, why);
+    let origin = Origin::new(url, !headers.is_empty()).map_err(|e| refuse(e.to_string()))?;
+    let tls = if origin.tls { Some(tls::config(pins).map_err(refuse)?) } else { None };
+    let mut all = HeaderMap::with_capacity(headers.len() + 12);
+    for (name, value) in headers {
+        let mut value = HeaderValue::from_str(value.danger_str())
+            .map_err(|_| refuse(format!("the value of header `{name}` has characters that no header may")))?;
+        value.set_sensitive(true);
+        all.append(name, value);
+    }
+    // After the configured ones, which so cannot change how messages are framed.
+    all.insert(CONTENT_TYPE, JSON);
+    all.insert(ACCEPT, JSON_OR_EVENTS);
+    all.entry(USER_AGENT).or_insert(HeaderValue::from_static("interlock"));
+    for framing in [http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING, http::header::CONNECTION] {
+        all.remove(framing);
+    }
+    Ok((Arc::new(Client::new(origin, tls, pool, link.clone())), all))
+}
+
 /// Whether `response` answers `id`. An error without an id on this very exchange does: its sender
 /// could not read ours.
 pub(crate) fn answers(response: &Response, id: u64) -> bool {
     response.id().map_or_else(|| response.error().is_some(), |found| *found == Id::number(id))
 }
 
+/// What a response holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Content {
+pub(crate) enum Content {
     Json,
     Events,
     Other,
 }
 
-fn content(reply: &Reply) -> Content {
+pub(crate) fn content(reply: &Reply) -> Content {
     let value = reply.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default().trim();
     if kind.eq_ignore_ascii_case("application/json") {
@@ -385,7 +398,8 @@ fn content(reply: &Reply) -> Content {
     }
 }
 
-fn refusal(status: StatusCode) -> String {
+/// A status without a message, for people.
+pub(crate) fn refusal(status: StatusCode) -> String {
     let hint = match status.as_u16() {
         300..=399 => ", a redirect; they are not followed, configure the final URL",
         401 | 403 => ", so it does not accept the configured credential",

@@ -4,5 +4,4 @@ pub mod env;
 
 pub(crate) mod child;
 pub(crate) mod peer;
-pub(crate) mod routes;
 pub(crate) mod tail;

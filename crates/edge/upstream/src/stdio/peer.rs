@@ -4,10 +4,10 @@
 //! Out of scope: which requests are made, starting again. Source: MCP, transports, stdio.
 
 use super::child::{self, Process, Program, Streams};
-use super::routes::Routes;
 use super::tail::Tail;
 use crate::lines::{Line, Lines, id_of_too_long};
 use crate::link::{Ending, Gone, Inbound, Link, count};
+use crate::routes::Routes;
 use crate::spec::Limits;
 use bytes::Bytes;
 use interlock_engine::ports::UpstreamFault;
@@ -125,7 +125,7 @@ impl Inner {
         stopped: oneshot::Receiver<()>,
     ) {
         let listener = self.clone();
-        let mut said = tokio::spawn(async move { listener.tail.follow(errors, &listener.link.redactor).await });
+        let mut said = tokio::spawn(async move { listener.tail.follow(errors, &listener.link).await });
         let reason = tokio::select! {
             reason = self.read(output) => reason,
             () = write(input, outgoing) => "closed its standard input".to_owned(),

@@ -1,7 +1,10 @@
 //! Whole sessions against servers that misbehave in every way we know of.
 
 mod fake_http;
+mod fake_sse;
 mod http;
+mod http_sse;
 mod real;
 mod rig;
 mod stdio;
+mod unwell;

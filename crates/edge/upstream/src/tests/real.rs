@@ -40,6 +40,42 @@ async fn endpoints() {
     }
 }
 
+/// `PEERS_NODE` and `PEERS_NPM`, as `scripts/peers.sh` prints them.
+#[tokio::test]
+#[ignore = "needs the pinned peers"]
+async fn http_sse() {
+    let (Some(node), Some(npm)) = (std::env::var_os("PEERS_NODE"), std::env::var_os("PEERS_NPM")) else {
+        panic!("PEERS_NODE and PEERS_NPM are not set");
+    };
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let index = PathBuf::from(npm).join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
+    let mut command = tokio::process::Command::new(node);
+    command.arg(index).arg("sse").env("PORT", port.to_string()).stderr(std::process::Stdio::null()).kill_on_drop(true);
+    let mut server = command.spawn().unwrap();
+    let launch = || Launch::Http {
+        url: format!("http://127.0.0.1:{port}/sse").parse().unwrap(),
+        headers: vec![],
+        key_pins: vec![],
+    };
+    let listens = async {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), listens).await.unwrap();
+    tried("server-everything sse", spec(launch()), &[("echo", r#"{"message":"hi"}"#), ("get-sum", r#"{"a":1,"b":2}"#)])
+        .await;
+    let rig = Rig::started(spec(launch())).await;
+    let answer = rig.call("echo", r#"{"message":"hi"}"#).await.unwrap();
+    assert!(String::from_utf8_lossy(answer.bytes()).contains("Echo: hi"), "{answer:?}");
+    // Its end is the session's.
+    server.kill().await.unwrap();
+    rig.logged(|log| log.iter().any(|l| l.starts_with("down"))).await;
+    assert_eq!(rig.call("echo", "{}").await.unwrap_err().code, interlock_model::Code::ServerUnavailable);
+}
+
 fn cache() -> PathBuf {
     std::env::temp_dir().join("interlock-packages")
 }

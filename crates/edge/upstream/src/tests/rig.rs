@@ -83,7 +83,9 @@ impl Rig {
         let request = request(&format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{{\"name\":\"{tool}\",\"arguments\":{arguments}}}}}"
         ));
-        self.upstreams.send(&self.name, &Call { tool: tool.parse().unwrap(), request, arguments: None, timeout }).await
+        self.upstreams
+            .send(&self.name, &Call { tool: tool.parse().unwrap(), key: 0, request, arguments: None, timeout })
+            .await
     }
 
     pub(super) fn status(&self) -> crate::ServerStatus {

@@ -1,7 +1,7 @@
 //! Sessions with children.
 
 use super::rig::{Rig, client, request, spec, text};
-use crate::{Launch, Limits, SecretString, ServerSpec, list_once};
+use crate::{Launch, Limits, SecretString, ServerSpec, Tolerance, list_once};
 use interlock_model::Code;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -127,6 +127,23 @@ async fn a_child_that_dies_is_started_again() {
 }
 
 #[tokio::test]
+async fn a_child_that_answers_neither_calls_nor_us_is_started_again() {
+    let child = Child::new(&[]);
+    let quick = Duration::from_millis(200);
+    let tolerance = Tolerance { faults: 3, wait: quick, longest_wait: quick, patience: quick };
+    let rig = Rig::started(ServerSpec { tolerance, ..child.spec() }).await;
+    for _ in 0..3 {
+        let fault = rig.call_within("deaf", "{}", Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!(fault.code, Code::UpstreamTimeout);
+    }
+    let fault = rig.call("echo", "{}").await.unwrap_err();
+    assert_eq!((fault.code, fault.sent), (Code::ServerUnavailable, false), "{fault}");
+    rig.logged(|log| log.iter().filter(|l| l.starts_with("listed")).count() == 2).await;
+    assert!(rig.call("echo", "{}").await.is_ok());
+    assert_eq!(rig.status().counters.connects, 2);
+}
+
+#[tokio::test]
 async fn a_child_that_cannot_start_says_why() {
     for (start, expected) in [("die", "cannot start with ***"), ("utf16", "UTF-16")] {
         let fault = list_once(&Child::new(&[("START", start)]).spec(), &client()).await.unwrap_err();
@@ -190,7 +207,8 @@ async fn grandchildren_end_with_the_child() {
 #[tokio::test]
 async fn a_child_that_does_not_read_fills_no_memory() {
     let child = Child::new(&[]);
-    let rig = Arc::new(Rig::started(ServerSpec { max_in_flight: 8, ..child.spec() }).await);
+    let tolerance = Tolerance { faults: u32::MAX, ..Tolerance::DEFAULT };
+    let rig = Arc::new(Rig::started(ServerSpec { max_in_flight: 8, tolerance, ..child.spec() }).await);
     let long = format!("{{\"s\":\"{}\"}}", "x".repeat(100_000));
     let within = Duration::from_millis(300);
     let deaf = tokio::spawn({
