@@ -40,6 +40,13 @@ fn refusals_show_the_place_and_say_what_to_write() {
         ("version = 1\n[listen]\nallowed_origins = [\"*\"]\n", "3:20", &["let every page in"]),
         ("version = 1\n[listen]\nallowed_origins = [\"null\"]\n", "3:20", &["let every page in"]),
         ("version = 1\n[listen]\nallowed_hosts = [\"https://a\"]\n", "3:18", &["no scheme"]),
+        ("version = 1\n[listen]\ntls = { certificate = \"c.pem\" }\n", "3:7", &["missing key `key`"]),
+        (
+            "version = 1\n[listen]\ntls = { certificate = \"c\", key = \"k\", pin = 1 }\n",
+            "3:39",
+            &["unknown key `pin`", "certificate, key"],
+        ),
+        ("version = 1\n[listen]\ntls = { certificate = \"c\", key = \"~/k\" }\n", "3:34", &["not expanded"]),
         ("version = 1\n[data]\ndir = \"~/x\"\n", "3:7", &["not expanded", "whole path"]),
         ("version = 1\n[data]\ndir = \"C:\\Users\"\n", "3:12", &["single quotes"]),
         ("version = 1\n[servers.My_Server]\ncommand = \"x\"\n", "2:10", &["not a server name", "lower-case"]),
@@ -92,6 +99,18 @@ fn invariant_7_a_refusal_shows_no_secret() {
         let error = parse(&with_server(&body)).unwrap_err();
         assert!(!error.contains(&token) && !error.contains("hunter2"), "{error}");
     }
+}
+
+#[test]
+fn a_certificate_makes_the_address_https() {
+    let plain = parse("version = 1\n").unwrap().listen;
+    assert_eq!((plain.url().as_str(), plain.tls), ("http://127.0.0.1:7420/mcp", None));
+    let listen = "[listen]\nmcp = \"[::1]:443\"\ntls = { certificate = \"tls/c.pem\", key = \"/etc/k.pem\" }\n";
+    let secured = parse(&format!("version = 1\n{listen}")).unwrap().listen;
+    assert_eq!(secured.url(), "https://[::1]:443/mcp");
+    let files = secured.tls.unwrap();
+    assert_eq!(files.certificate, Path::new("/srv/gateway/tls/c.pem"), "from the file's directory on");
+    assert_eq!(files.key, Path::new("/etc/k.pem"));
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn sound() -> Facts {
         secrets: file(0o600),
         references: Ok(()),
         port: Port::Taken,
+        tls: Probe::default(),
         programs: BTreeMap::from([(name("files"), Found::At("/usr/bin/node".into()))]),
         docker: None,
         hosts: vec![host(Host::Cursor, HOST)],
@@ -426,6 +427,23 @@ fn each_fault_of_a_configuration_is_found() {
 }
 
 #[test]
+fn the_certificate_is_judged_before_the_gateway_meets_it() {
+    let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\" }";
+    for (listen, found, status, part) in [
+        ("", Probe::default(), Status::Ok, "only this machine"),
+        ("mcp = \"0.0.0.0:7420\"", Probe::default(), Status::Warn, "in the clear"),
+        (tls, Probe::Found(()), Status::Ok, "/srv/c.pem"),
+        (tls, Probe::Failed("the private key can be read by others".into()), Status::Fail, "read by others"),
+        (tls, Probe::NotTried("not by this user".into()), Status::Skipped, "this user"),
+    ] {
+        let facts = Facts { tls: found, ..sound() };
+        let report = doctor::examine(Ok(&config(&format!("version = 1\n[listen]\n{listen}\n"))), &facts);
+        let check = check(&report, "listen.tls");
+        assert_eq!((check.status, check.what.contains(part)), (status, true), "{listen}: {check:?}");
+    }
+}
+
+#[test]
 fn without_a_configuration_the_rest_is_still_judged() {
     let error: ConfigError = Config::parse("version = 1\n[lisen]\n", Path::new("/srv/interlock.toml")).unwrap_err();
     let report = doctor::examine(Err(&error), &sound());
@@ -456,13 +474,14 @@ fn what_is_shown() {
 fn facts_are_gathered_from_a_real_directory() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("interlock.toml");
-    std::fs::write(&file, "version = 1\n[listen]\nmcp = \"127.0.0.1:1\"\n[servers.x]\ncommand = \"no-such-program-here\"\nenv = { T = \"secret://t\" }\n").unwrap();
+    std::fs::write(&file, "version = 1\n[listen]\nmcp = \"127.0.0.1:1\"\ntls = { certificate = \"c.pem\", key = \"k.pem\" }\n[servers.x]\ncommand = \"no-such-program-here\"\nenv = { T = \"secret://t\" }\n").unwrap();
     let config = Config::load(&file).unwrap();
     let facts = Facts::gather(Some(&config), None, &|_| None, NOW, Gateway::default());
     assert_eq!(facts.data_dir, None);
     assert_eq!(facts.programs[&name("x")], Found::Nowhere("no-such-program-here".into()));
     assert!(matches!(&facts.references, Err(doctor::References::Missing(list)) if list.0.len() == 1));
     let report = doctor::examine(Ok(&config), &facts);
+    assert!(check(&report, "listen.tls").what.contains("cannot read"), "{:?}", facts.tls);
     assert_eq!(check(&report, "data.present").status, Status::Fail);
     assert_eq!(check(&report, "server.x.program").status, Status::Fail);
 }

@@ -71,6 +71,11 @@ pub(crate) fn too_large(limit: usize) -> RpcError {
     )
 }
 
+/// What to answer to a request with more headers than `limit`.
+pub(crate) fn too_many_headers(limit: usize) -> RpcError {
+    RpcError::new(RpcError::INVALID_REQUEST, Code::TooLarge, format!("the request has more than {limit} headers"))
+}
+
 /// What to answer to a caller who cannot be named or may not ask.
 pub(crate) fn not_identified(refusal: NotIdentified) -> RpcError {
     RpcError::new(RpcError::INVALID_REQUEST, refusal.code, refusal.code.meaning())

@@ -20,7 +20,7 @@ pub use admin::{
     AdminBindError, AdminClient, AdminClientError, AdminError, AdminErrorKind, AdminItems, AdminOptions, AdminService,
     AdminSocket, HungUp, Items, McpStream, Peer, serve_admin,
 };
-pub use http::{HttpOptions, Published, SessionLimits, serve_http};
+pub use http::{HttpOptions, Published, SessionLimits, Tls, TlsError, TlsFiles, serve_http};
 pub use stdio::{StdioOptions, serve_stdio};
 
 /// How the gateway names itself to clients.

@@ -25,10 +25,10 @@ pub(super) async fn run(context: &Context, command: AgentsCommand) -> Result<Don
                 format!(
                     "agent {agent} of {owner} may call now. Its key, shown this once:\n\n  {}\n\n\
                      A host that starts its servers gets this among `mcpServers` (VS Code: `servers`), and nothing beside it:\n\n{}\n\n\
-                     One that speaks HTTP goes to http://{}/mcp and sends `Authorization: Bearer <key>`.",
+                     One that speaks HTTP goes to {} and sends `Authorization: Bearer <key>`.",
                     context.out.paint(Tone::Strong, key.danger_reveal()),
                     host_entry(&config, &key),
-                    config.listen.mcp,
+                    config.listen.url(),
                 )
             });
             Ok(Done::Yes)

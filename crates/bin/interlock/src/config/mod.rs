@@ -23,6 +23,7 @@ pub use secrets::{SECRETS_FILE, Secrets, SecretsError};
 pub use server::{Launch, Package, ResolvedLaunch, ResolvedServer, Server};
 pub use text::{TextError, decode, read_text};
 
+use interlock_gateway::TlsFiles;
 use interlock_model::{Digest, Mode, ServerName};
 use std::{
     collections::BTreeMap,
@@ -76,6 +77,16 @@ pub struct Listen {
     pub allowed_hosts: Vec<String>,
     /// `Origin` headers accepted: `scheme://host[:port]`, lower case. Empty: requests from browsers are refused.
     pub allowed_origins: Vec<String>,
+    /// The certificate and key of that endpoint; `None`: connections are in the clear.
+    pub tls: Option<TlsFiles>,
+}
+
+impl Listen {
+    /// Where agents that speak HTTP connect.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}/mcp", if self.tls.is_some() { "https" } else { "http" }, self.mcp)
+    }
 }
 
 /// The catalog's file and how often servers are asked for their lists.

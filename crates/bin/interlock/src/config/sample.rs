@@ -23,10 +23,13 @@ environment = "{environment}"
 mcp = "{mcp}"
 # Whether callers without a key are served, as the agent `unbound`. Only on a loopback address.
 allow_unbound = false
-# `Host` headers accepted besides loopback names: "name" or "name:port".
+# Host names accepted besides loopback names: "name" or "name:port". Behind a reverse proxy or in a Tailscale network,
+# the name that agents connect to. `Forwarded` and `X-Forwarded-*` are never read.
 allowed_hosts = []
 # `Origin` headers accepted; none means that browsers are refused.
 allowed_origins = []
+# TLS, and with it HTTP/2 by ALPN: PEM files, taken up again when they change. The key is readable by its owner alone.
+# tls = {{ certificate = "gateway.crt", key = "gateway.key" }}
 
 [data]
 # Ledger, keys, secrets. Mode 0700, owned by the gateway's user.

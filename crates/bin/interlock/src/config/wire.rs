@@ -4,6 +4,7 @@ use super::{
     CatalogSource, Config, Fault, Launch, Limits, Listen, MAX_SERVERS, Package, PackageRef, Registry, Server, Setting,
     fault::Complaint, suspect,
 };
+use interlock_gateway::TlsFiles;
 use interlock_model::{Digest, Mode, ServerName};
 use serde::Deserialize;
 use std::{
@@ -60,6 +61,14 @@ struct ListenTable {
     allowed_hosts: Vec<Spanned<String>>,
     #[serde(default)]
     allowed_origins: Vec<Spanned<String>>,
+    tls: Option<TlsTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsTable {
+    certificate: Spanned<String>,
+    key: Spanned<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -126,7 +135,7 @@ fn checked(wire: File, text: &str, file: &Path) -> Result<Config, Complaint> {
         digest: Digest::of(text.as_bytes()),
         mode: wire.mode,
         environment: environment(wire.environment)?,
-        listen: listen(wire.listen)?,
+        listen: listen(wire.listen, root)?,
         data_dir: path_or(wire.data.dir, default::DATA_DIR, root)?,
         policy_dir: path_or(wire.policy.dir, default::POLICY_DIR, root)?,
         catalog: CatalogSource {
@@ -151,7 +160,7 @@ fn environment(value: Option<Spanned<String>>) -> Result<String, Complaint> {
     }
 }
 
-fn listen(wire: ListenTable) -> Result<Listen, Complaint> {
+fn listen(wire: ListenTable, root: &Path) -> Result<Listen, Complaint> {
     let (mcp, span): (SocketAddr, _) = match wire.mcp {
         None => (SocketAddr::from(([127, 0, 0, 1], 7420)), 0..0),
         Some(value) => match value.get_ref().parse() {
@@ -177,11 +186,15 @@ fn listen(wire: ListenTable) -> Result<Listen, Complaint> {
         .allowed_origins
         .into_iter()
         .map(|v| matching(v, origin, "an origin is `https://name` or `https://name:port`, without a path; `*` and `null` would let every page in"));
+    let tls = |files: TlsTable| -> Result<TlsFiles, Complaint> {
+        Ok(TlsFiles { certificate: path(&files.certificate, root)?, key: path(&files.key, root)? })
+    };
     Ok(Listen {
         mcp,
         allow_unbound,
         allowed_hosts: hosts.collect::<Result<_, _>>()?,
         allowed_origins: origins.collect::<Result<_, _>>()?,
+        tls: wire.tls.map(tls).transpose()?,
     })
 }
 

@@ -16,13 +16,15 @@ pub(crate) use pin::pinned_operator;
 pub(crate) use servers::{client_info, identity_of, install, package_dir, spec_of};
 
 use clock::SystemClock;
-use interlock_bin::config::{Config, Secrets};
+use interlock_bin::config::{Config, Listen, Secrets};
 use interlock_bin::operator;
 use interlock_catalog::Catalog;
 use interlock_engine::front::Endpoint;
 use interlock_engine::ports::{Append, Clock, Ledger};
 use interlock_engine::{Engine, Ports, Settings, World};
-use interlock_gateway::{AdminOptions, AdminSocket, HttpOptions, Published, StdioOptions, serve_admin, serve_http};
+use interlock_gateway::{
+    AdminOptions, AdminSocket, HttpOptions, Published, StdioOptions, Tls, serve_admin, serve_http,
+};
 use interlock_identity::Registry;
 use interlock_ledger::entry::{
     CatalogAction, CatalogEvent, Entry, Event, EventKind, PolicyEvent, StartEvent, StopEvent,
@@ -70,6 +72,7 @@ pub(crate) struct Gateway {
     /// Changes when another catalog came into force.
     catalog_loaded: channel::Sender<u64>,
     stop: channel::Sender<bool>,
+    tls: Option<Arc<Tls>>,
     /// One reload at a time: the watcher and a command may ask at once.
     reloading: tokio::sync::Mutex<()>,
     log: Log,
@@ -115,6 +118,9 @@ pub(crate) enum DaemonError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The certificate.
+    #[error("`listen.tls`: {0}")]
+    Tls(#[from] interlock_gateway::TlsError),
     /// The administration socket.
     #[error(transparent)]
     Admin(#[from] interlock_gateway::AdminBindError),
@@ -161,6 +167,7 @@ pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonEr
     }
     let floors = floors(&config.data_dir)?;
     let secrets = Secrets::load(&config.secrets_file())?;
+    let tls = config.listen.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     let resolved = config.resolve(&secrets, &|name| std::env::var(name).ok())?;
 
     let catalog = load::catalog(&config, &operator, &floors);
@@ -197,6 +204,7 @@ pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonEr
         visible: channel::channel(0).0,
         catalog_loaded: channel::channel(0).0,
         stop: channel::channel(false).0,
+        tls,
         reloading: tokio::sync::Mutex::new(()),
         log,
         config,
@@ -241,6 +249,7 @@ async fn serve(
         allowed_hosts: gateway.config.listen.allowed_hosts.clone(),
         allowed_origins: gateway.config.listen.allowed_origins.clone(),
         message_bytes: limits.message_bytes,
+        tls: gateway.tls.clone(),
         ..HttpOptions::default()
     };
     let stdio =
@@ -255,9 +264,11 @@ async fn serve(
     let files = tokio::spawn(watch::watch_files(gateway.clone()));
     let expiry = tokio::spawn(watch::expire_approvals(gateway.clone()));
     let signals = tokio::spawn(watch::stop_on_signal(gateway.clone()));
+    let hangups = tokio::spawn(watch::reload_on_hangup(gateway.clone()));
     gateway.log(&format!(
-        "serving MCP on http://{}/mcp ({} mode, {} tools approved, ledger {})",
-        listener.local_addr().unwrap_or(gateway.config.listen.mcp),
+        "serving MCP on {} ({} mode, {} tools approved, ledger {})",
+        Listen { mcp: listener.local_addr().unwrap_or(gateway.config.listen.mcp), ..gateway.config.listen.clone() }
+            .url(),
         gateway.config.mode,
         gateway.engine.world().catalog.tools().len(),
         gateway.config.data_dir.display(),
@@ -274,7 +285,7 @@ async fn serve(
             stopped()
         ),
     );
-    for task in [files, expiry, signals] {
+    for task in [files, expiry, signals, hangups] {
         task.abort();
     }
     gateway.engine.upstream().stop().await;
@@ -316,6 +327,11 @@ impl Gateway {
                 None
             }
         };
+        match self.tls.as_ref().map(|tls| tls.reload()) {
+            Some(Ok(true)) => self.log.line("in force: another TLS certificate, for new connections"),
+            Some(Err(why)) => refused.push(why.to_string()),
+            Some(Ok(false)) | None => {}
+        }
         let catalog_changed = catalog.digest() != before.catalog.digest();
         let policy_changed = policy.as_ref().is_some_and(|p| p.digest() != before.policy_record.digest);
         // A bundle is valid for the catalog it was checked against: a new catalog comes into force only
@@ -387,7 +403,7 @@ impl Gateway {
         json!({
             "build": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
-            "mcp": format!("http://{}/mcp", self.config.listen.mcp),
+            "mcp": self.config.listen.url(),
             "mode": world.settings.mode,
             "environment": world.settings.environment,
             "catalog": { "serial": world.catalog.serial(), "digest": world.catalog.digest(), "tools": world.catalog.tools().len() },

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 /// How often the files are looked at. Polling sees changes on every file system.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Takes up changes of the catalog and the policy bundle.
+/// Takes up changes of the catalog, the policy bundle and the certificate.
 pub(crate) async fn watch_files(gateway: Arc<Gateway>) {
     let mut seen = fingerprint(&gateway);
     loop {
@@ -29,6 +29,9 @@ type Stamp = Vec<(std::path::PathBuf, Option<SystemTime>, u64)>;
 
 fn fingerprint(gateway: &Gateway) -> Stamp {
     let mut stamps = vec![stamp(&gateway.config.catalog.file)];
+    if let Some(tls) = &gateway.config.listen.tls {
+        stamps.extend([stamp(&tls.certificate), stamp(&tls.key)]);
+    }
     for dir in [gateway.config.policy_dir.clone(), gateway.config.policy_dir.join("tests")] {
         let Ok(entries) = std::fs::read_dir(&dir) else { continue };
         let mut paths: Vec<_> = entries.flatten().map(|e| e.path()).collect();
@@ -74,3 +77,23 @@ pub(crate) async fn stop_on_signal(gateway: Arc<Gateway>) {
         gateway.stop.send_replace(true);
     }
 }
+
+/// Takes up what changed on disk on SIGHUP, as daemons do. Started from a terminal the signal says that the terminal
+/// is gone, and ends the gateway as it ends any program.
+#[cfg(unix)]
+pub(crate) async fn reload_on_hangup(gateway: Arc<Gateway>) {
+    use std::io::IsTerminal as _;
+    use tokio::signal::unix::{SignalKind, signal};
+    if std::io::stdin().is_terminal() {
+        return;
+    }
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        gateway.log("SIGHUP: looking at the files again");
+        gateway.reload().await;
+    }
+}
+
+/// There is no such signal here.
+#[cfg(not(unix))]
+pub(crate) async fn reload_on_hangup(_: Arc<Gateway>) {}

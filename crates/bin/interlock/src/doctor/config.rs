@@ -2,7 +2,7 @@
 
 use super::{
     Check,
-    facts::{Facts, References},
+    facts::{Facts, Probe, References},
 };
 use crate::{
     config::{Config, Launch, Server, Setting, suspect},
@@ -11,7 +11,7 @@ use crate::{
 use interlock_model::Mode;
 
 pub(super) fn checks(config: &Config, facts: &Facts) -> Vec<Check> {
-    let mut out = vec![mode(config), unbound(config), references(facts)];
+    let mut out = vec![mode(config), unbound(config), tls(config, facts), references(facts)];
     for server in config.servers.values() {
         out.extend(literal_secrets(server));
         out.extend(secrets_among_arguments(server));
@@ -42,6 +42,30 @@ fn unbound(config: &Config) -> Check {
         );
     }
     Check::ok("config.unbound", "every caller needs a key")
+}
+
+fn tls(config: &Config, facts: &Facts) -> Check {
+    let id = "listen.tls";
+    let Some(files) = &config.listen.tls else {
+        return if config.listen.mcp.ip().is_loopback() {
+            Check::ok(id, "no TLS, and only this machine can connect")
+        } else {
+            Check::warn(
+                id,
+                format!("agents' keys and all that they say travel to {} in the clear", config.listen.mcp),
+                "set `listen.tls`, or listen on a loopback address behind a proxy that has a certificate",
+            )
+        };
+    };
+    match &facts.tls {
+        Probe::Found(()) => Check::ok(id, format!("the certificate `{}` and its key", files.certificate.display())),
+        Probe::NotTried(why) => Check::skipped(id, why.clone()),
+        Probe::Failed(why) => Check::fail(
+            id,
+            why.clone(),
+            "mend the file; a gateway that runs goes on with the certificate that it had, and does not start without one",
+        ),
+    }
 }
 
 fn references(facts: &Facts) -> Check {

@@ -25,6 +25,8 @@ pub struct Facts {
     pub references: Result<(), References>,
     /// The MCP port.
     pub port: Port,
+    /// The certificate and key of the MCP port, where they are configured.
+    pub tls: Probe<()>,
     /// Programs that servers need, by server.
     pub programs: BTreeMap<ServerName, Found>,
     /// Whether the container engine answers; `None` where no server needs it.

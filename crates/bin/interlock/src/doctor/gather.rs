@@ -1,11 +1,12 @@
 //! Finding the facts: files, ports and programs of this machine.
 
-use super::facts::{Facts, FileFacts, FileSystem, Found, Gateway, HostFile, Machine, Port, References};
+use super::facts::{Facts, FileFacts, FileSystem, Found, Gateway, HostFile, Machine, Port, Probe, References};
 use crate::{
     config::{Config, Launch, Registry, Secrets, Server},
     init::{Host, Roots, launcher},
     operator::{self, KEY_FILE, KEYS_DIR},
 };
+use interlock_gateway::{Tls, TlsError, TlsFiles};
 use interlock_model::{ServerName, UnixMillis};
 use std::{
     collections::BTreeMap,
@@ -40,6 +41,7 @@ impl Facts {
             secrets: config.and_then(|c| file_facts(&c.secrets_file())),
             references: config.map_or(Ok(()), |c| references(c, environment)),
             port: config.map_or(Port::Free, |c| port(c.listen.mcp)),
+            tls: config.and_then(|c| c.listen.tls.clone()).map(tls).unwrap_or_default(),
             programs: config.map(|c| programs(c, &search)).unwrap_or_default(),
             docker: config.and_then(|c| docker(c, environment)),
             hosts: roots.map(hosts).unwrap_or_default(),
@@ -59,6 +61,15 @@ fn port(address: std::net::SocketAddr) -> Port {
         Ok(_) => Port::Free,
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => Port::Taken,
         Err(e) => Port::Refused(e.to_string()),
+    }
+}
+
+fn tls(files: TlsFiles) -> Probe<()> {
+    match Tls::load(files) {
+        Err(TlsError::Unreadable { source, file }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Probe::NotTried(format!("`{}` cannot be read by the user who asks", file.display()))
+        }
+        read => Probe::of(read.map(drop)),
     }
 }
 

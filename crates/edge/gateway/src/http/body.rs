@@ -101,8 +101,8 @@ async fn chunk(body: &mut Incoming) -> Result<Option<Bytes>, BodyFault> {
 pub(super) enum Answer {
     /// All of it; `None` once it is sent.
     Whole(Option<Bytes>),
-    /// A stream of events, and what must live as long as it does.
-    Events(mpsc::Receiver<Bytes>, #[expect(dead_code, reason = "held for its drop")] super::connection::Busy),
+    /// A stream of events.
+    Events(mpsc::Receiver<Bytes>),
 }
 
 impl Body for Answer {
@@ -112,7 +112,7 @@ impl Body for Answer {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Self::Events(events, _) => events.poll_recv(cx).map(|e| e.map(|b| Ok(Frame::data(b)))),
+            Self::Events(events) => events.poll_recv(cx).map(|e| e.map(|b| Ok(Frame::data(b)))),
         }
     }
 
@@ -123,7 +123,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Self::Events(..) => SizeHint::default(),
+            Self::Events(_) => SizeHint::default(),
         }
     }
 }

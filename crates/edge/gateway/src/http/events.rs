@@ -25,8 +25,8 @@ pub(super) struct Sources {
 /// front ends.
 pub(super) fn open(streaming: Streaming, busy: Busy, sources: Sources) -> Response<Answer> {
     let (out, events) = mpsc::channel(4);
-    tokio::spawn(feed(streaming, out, sources));
-    let mut response = Response::new(Answer::Events(events, busy));
+    tokio::spawn(feed(streaming, out, sources, busy));
+    let mut response = Response::new(Answer::Events(events));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
@@ -34,7 +34,8 @@ pub(super) fn open(streaming: Streaming, busy: Busy, sources: Sources) -> Respon
     response
 }
 
-async fn feed(streaming: Streaming, out: mpsc::Sender<Bytes>, mut sources: Sources) {
+/// Until this ends the connection counts as busy; what is left to send then has the time of an idle connection.
+async fn feed(streaming: Streaming, out: mpsc::Sender<Bytes>, mut sources: Sources, _busy: Busy) {
     let changed = Bytes::from([b"event: message\ndata: ", LIST_CHANGED, b"\n\n"].concat());
     sources.catalog_epoch.mark_unchanged();
     let mut tick = tokio::time::interval(sources.keep_alive);

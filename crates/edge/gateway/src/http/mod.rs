@@ -1,6 +1,6 @@
 //! The HTTP front: MCP's streamable HTTP in both eras, on one endpoint for all servers and one for each.
 //!
-//! In scope: listeners, limits, sessions, headers. Out of scope: TLS, the console.
+//! In scope: listeners, TLS, limits, sessions, headers. Out of scope: the console.
 //! Source: MCP 2025-03-26, 2025-06-18, 2025-11-25, 2026-07-28, basic/transports.
 
 mod agreement;
@@ -8,13 +8,16 @@ mod body;
 mod connection;
 mod events;
 mod guard;
+mod http2;
 mod load;
 mod reply;
 mod run_on;
 mod service;
 mod session;
+mod tls;
 
 pub use session::SessionLimits;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 use crate::stopped;
 use bytes::Bytes;
@@ -22,8 +25,8 @@ use interlock_engine::front::Governed;
 use service::Front;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// Limits and names of the HTTP front.
@@ -39,13 +42,14 @@ pub struct HttpOptions {
     pub header_bytes: usize,
     /// Bytes of request bodies in memory at once, of all connections together.
     pub buffered_bytes: usize,
-    /// How long a new connection may take to send its first request's head.
+    /// How long a new connection may take for its TLS handshake, and then to send its first request's head.
     pub head_timeout: Duration,
     /// How long a connection may wait between requests.
     pub idle_timeout: Duration,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// Most connections; further ones wait in the system's queue.
+    /// Most connections, with those whose TLS handshake is not done; further ones wait in the system's queue. HTTP/2
+    /// may have as many streams in all, and 128 on one connection.
     pub connections: usize,
     /// Most requests under way.
     pub in_flight: usize,
@@ -55,6 +59,8 @@ pub struct HttpOptions {
     pub keep_alive: Duration,
     /// Sessions of the legacy revisions.
     pub sessions: SessionLimits,
+    /// TLS; without it connections are in the clear.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Default for HttpOptions {
@@ -73,6 +79,7 @@ impl Default for HttpOptions {
             drain: Duration::from_secs(10),
             keep_alive: Duration::from_secs(15),
             sessions: SessionLimits::default(),
+            tls: None,
         }
     }
 }
@@ -101,6 +108,7 @@ pub async fn serve_http<G: Governed>(
         guard: guard::Guard::new(&options.allowed_hosts, &options.allowed_origins),
         sessions: session::Sessions::new(options.sessions),
         load: load::Load::new(options.in_flight, options.buffered_bytes),
+        streams: load::Load::new(options.connections, 0),
         started: Instant::now(),
         stopping: stopping.clone(),
         governed,
@@ -130,6 +138,10 @@ async fn sweep<G: Governed>(front: &Front<G>, every: Duration) {
     }
 }
 
+/// Most connections that are still taken out of the system's queue at a stop. More cannot have been waiting, save
+/// where the queue is longer; those are refused as new ones are.
+const WAITING: usize = 1024;
+
 /// Accepts until told to stop, then waits for its connections.
 async fn accept<G: Governed>(
     front: Arc<Front<G>>,
@@ -138,6 +150,13 @@ async fn accept<G: Governed>(
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
+    let serve = |connections: &mut JoinSet<()>, (stream, slot): (TcpStream, OwnedSemaphorePermit)| {
+        let (front, stopping) = (front.clone(), front.stopping.clone());
+        connections.spawn(async move {
+            connection::serve(front, stream, stopping).await;
+            drop(slot);
+        });
+    };
     loop {
         let accepted = tokio::select! {
             () = stopped(&mut stopping) => break,
@@ -145,25 +164,21 @@ async fn accept<G: Governed>(
             accepted = next(&listener, &slots) => accepted,
         };
         match accepted {
-            Some((stream, slot)) => {
-                let (front, stopping) = (front.clone(), stopping.clone());
-                connections.spawn(async move {
-                    connection::serve(front, stream, stopping).await;
-                    drop(slot);
-                });
-            }
+            Some(accepted) => serve(&mut connections, accepted),
             // Out of descriptors, most likely: those in use must time out first.
             None => tokio::time::sleep(Duration::from_millis(50)).await,
         }
+    }
+    // The system has taken these connections up already, and requests may have come on them.
+    for _ in 0..WAITING {
+        let Ok(Some(accepted)) = tokio::time::timeout(Duration::ZERO, next(&listener, &slots)).await else { break };
+        serve(&mut connections, accepted);
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
-async fn next(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+async fn next(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     let (stream, _) = listener.accept().await.ok()?;
     Some((stream, slot))

@@ -35,6 +35,8 @@ pub(super) struct Front<G> {
     pub(super) guard: Guard,
     pub(super) sessions: Sessions,
     pub(super) load: Arc<Load>,
+    /// HTTP/2 streams of all connections.
+    pub(super) streams: Arc<Load>,
     pub(super) started: Instant,
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -86,7 +88,7 @@ impl<G: Governed> Front<G> {
     }
 
     fn check_origin(&self, head: &Parts) -> Result<(), Refusal> {
-        self.guard.check(&head.uri, &head.headers).map_err(|e| Refusal::new(StatusCode::FORBIDDEN, e))
+        self.guard.check(head.version, &head.uri, &head.headers).map_err(|e| Refusal::new(StatusCode::FORBIDDEN, e))
     }
 
     async fn mcp(
@@ -395,7 +397,7 @@ impl<G: Governed> Front<G> {
     }
 }
 
-fn overloaded() -> Refusal {
+pub(super) fn overloaded() -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, era::overloaded())
 }
 

@@ -276,7 +276,7 @@ async fn the_slow_are_dropped() {
     assert_eq!(post(gateway.at, &headers, &call).await.status, 200);
 }
 
-fn resident_kib() -> usize {
+pub fn resident_kib() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
@@ -330,6 +330,21 @@ async fn a_shutdown_finishes_what_is_under_way() {
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     tokio::time::timeout(Duration::from_secs(2), &mut gateway.served).await.expect("served ends").unwrap();
     assert!(TcpStream::connect(gateway.at).await.is_err());
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_stop_is_answered() {
+    for round in 0..20 {
+        let mut gateway = Gateway::start(HttpOptions { drain: Duration::from_secs(5), ..HttpOptions::default() }).await;
+        // Nothing yields to the gateway between these: the connection waits in the system's queue at the stop.
+        let mut stream = std::net::TcpStream::connect(gateway.at).unwrap();
+        std::io::Write::write_all(&mut stream, request("POST", "/mcp", &LIST, &list()).as_bytes()).unwrap();
+        gateway.stop();
+        stream.set_nonblocking(true).unwrap();
+        let mut connection = Connection { stream: TcpStream::from_std(stream).unwrap(), ahead: Vec::new() };
+        assert_eq!(connection.answer().await.map(|a| a.status), Some(200), "round {round}");
+        assert!(connection.answer().await.is_none(), "and closed");
+    }
 }
 
 #[tokio::test]

@@ -13,8 +13,10 @@
 #[cfg(unix)]
 mod admin;
 mod fake;
+mod http2;
 mod legacy;
 mod limits;
 mod modern;
 mod raw;
 mod stdio;
+mod tls;
