@@ -3,7 +3,8 @@
 # where they are as shell assignments: `peers=$(scripts/peers.sh) && eval "$peers"`. Progress goes to standard error.
 #
 #   PEERS_NODE    a Node of at least version 22
-#   PEERS_NPM     folder with node_modules (server-everything, server-filesystem, server-memory; both client SDKs)
+#   PEERS_NPM     folder with node_modules (server-everything, server-filesystem, server-memory; both client SDKs; the
+#                 official conformance suite)
 #   PEERS_PY2     venv with version 2 of the Python SDK (mcp-server-git, -time, -fetch)
 #   PEERS_PY1     venv with version 1 of the Python SDK (mcp-server-sqlite)
 #
