@@ -227,7 +227,7 @@ fn spell(bytes: &[u8], out: &mut [u8]) {
 }
 
 /// The two digits of a byte. No branch and no table: some of what is spelled is secret.
-pub(crate) const fn pair(byte: u8) -> [u8; 2] {
+const fn pair(byte: u8) -> [u8; 2] {
     const fn digit(n: u8) -> u8 {
         n + b'0' + (n > 9) as u8 * (b'a' - b'0' - 10)
     }

@@ -5,10 +5,7 @@
 //! as RFC 8785, except that a number outside the integers of ±(2^53-1) keeps its literal instead of
 //! being rounded to a double, so that two documents with different numbers never share a digest.
 
-use super::{
-    Kind, View,
-    writer::{self, Writer},
-};
+use super::{Kind, View};
 use serde::Serialize;
 
 /// Canonical bytes of one of our own records.
@@ -18,12 +15,11 @@ use serde::Serialize;
 ///
 /// # Errors
 ///
-/// Whatever its `Serialize` says; derived ones over strings, integers and lists say nothing. A map whose keys
-/// are not strings, and raw JSON.
+/// Whatever its `Serialize` says; derived ones over strings, integers and lists say nothing.
 pub fn ordered<T: Serialize>(record: &T) -> Result<Vec<u8>, serde_json::Error> {
     // Most records are entries of the ledger, and few of those are longer.
     let mut out = Vec::with_capacity(1536);
-    record.serialize(Writer { out: &mut out })?;
+    serde_json::to_writer(&mut out, record)?;
     Ok(out)
 }
 
@@ -81,7 +77,12 @@ fn write_number(value: View<'_>, out: &mut Vec<u8>) {
 
 fn write_string(value: View<'_>, out: &mut Vec<u8>) {
     match value.as_str() {
-        Some(text) => writer::string(&text, out),
+        Some(text) => {
+            // serde_json escapes exactly what RFC 8785 section 3.2.2.2 asks for, in the same spelling.
+            if serde_json::to_writer(&mut *out, &text).is_err() {
+                out.extend_from_slice(value.raw());
+            }
+        }
         // Half a surrogate pair has no canonical form; its literal still tells documents apart.
         None => out.extend_from_slice(value.raw()),
     }

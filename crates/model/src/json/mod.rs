@@ -8,7 +8,6 @@ pub mod canonical;
 mod plain;
 mod tape;
 mod view;
-mod writer;
 
 pub use tape::{Fault, JsonError, Limits, Tape};
 pub use view::{Elements, Kind, Members, View};
