@@ -119,13 +119,16 @@ async fn undecided<G: Governed>(
 ) {
     let mut first = [0; http2::MARK.len()];
     let announced = tokio::time::timeout_at(until, async {
+        let mut pause = Duration::from_millis(10);
         loop {
             let seen = stream.peek(&mut first).await.unwrap_or(0);
             if let Some(announced) = http2::is_announced(first.get(..seen).unwrap_or_default()) {
                 return announced;
             }
-            // The socket is readable as long as these bytes are not read: nothing else can be waited for.
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            // The socket is readable as long as these bytes are not read: nothing else can be waited for. Ever less
+            // often, so that many connections that stop here cost next to nothing.
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
     });
     let announced = tokio::select! {
