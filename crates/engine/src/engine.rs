@@ -1,18 +1,21 @@
 //! The engine: the world, the ports, and the one function that every call goes through.
 
-use crate::front::{CallResponse, Caller, Endpoint, Governed, NotIdentified};
+use crate::front::{Aside, CallResponse, Caller, Endpoint, Governed, NoReply, NotIdentified};
 use crate::ports::{
     Append, AppendError, Appended, Clock, Effect, Ledger, Outgoing, Payload, Session, Slot, Upstream, UpstreamFault,
 };
+use crate::question::Between;
 use crate::refusal::{Denial, Refusal, Refused};
-use crate::stages::{Identified, Permitted, RESULT};
+use crate::relay::Relay;
+use crate::stages::{Aim, Identified, Permitted, RESULT};
 use crate::world::World;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use interlock_identity::{Agent, AgentState, BearerKey, IdentifyError, Principal};
 use interlock_ledger::entry::{CallStatus, Entry, Event, OutcomeRecord, OutcomeTiming};
-use interlock_mcp::{Era, Id, Mirrored, Request, Response, Revision, RpcError, frame};
+use interlock_mcp::{Ask, Mirrored, Offers, Request, Response, RpcError};
 use interlock_model::{CallId, Code, Digest, Mode, Outcome, SessionId, UnixMillis};
+use interlock_policy::Subject;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -34,7 +37,7 @@ const MAX_RAISES: usize = 32;
 pub struct Engine<P: Ports> {
     pub(crate) clock: P::Clock,
     pub(crate) ledger: P::Ledger,
-    upstream: P::Upstream,
+    pub(crate) upstream: P::Upstream,
     world: ArcSwap<World>,
     unbound: Arc<Agent>,
     in_flight: AtomicUsize,
@@ -53,6 +56,8 @@ struct Recorded<'a, P: Ports, F> {
 struct Executed<'a, P: Ports> {
     permitted: Permitted,
     answer: Result<Response, UpstreamFault>,
+    /// It is a question that goes to the client with the answer to another call.
+    shown: bool,
     upstream_us: u64,
     open: OpenCall<'a, P>,
 }
@@ -111,8 +116,14 @@ impl<P: Ports> Engine<P> {
     }
 
     /// The path of a call (design section 3). Everything that may refuse stands here, in order.
-    async fn path(&self, caller: Caller, request: Request, call: CallId) -> Result<CallResponse, Refused> {
-        let identified = self.identified(caller, request, call).await?;
+    pub(crate) async fn path(
+        &self,
+        caller: Caller,
+        asked: (Request, Aim),
+        call: CallId,
+        toward: Toward<'_>,
+    ) -> Result<Released, Refused> {
+        let identified = self.identified(caller, asked, call).await?;
         let world = self.settled_world(&identified).await;
         let resolved = identified.resolve(world, self.clock.monotonic_us())?;
         let stated = resolved.state(self.clock.monotonic_us())?;
@@ -123,13 +134,13 @@ impl<P: Ports> Engine<P> {
         // recovery closes the open intent as unknown: the ledger may show a call that never ran, never
         // the reverse.
         let recorded = self.record(permitted).await?;
-        let executed = self.execute(recorded).await?;
+        let executed = self.execute(recorded, toward).await?;
         self.release(executed).await
     }
 
     /// Who calls, and the governance session that goes with them. The agent's state is read from the
     /// world of this moment, not from when its connection was made.
-    async fn identified(&self, caller: Caller, request: Request, call: CallId) -> Result<Identified, Refused> {
+    async fn identified(&self, caller: Caller, asked: (Request, Aim), call: CallId) -> Result<Identified, Refused> {
         let now = self.clock.now();
         let agent = &caller.principal.agent;
         if caller.principal.bound {
@@ -144,21 +155,13 @@ impl<P: Ports> Engine<P> {
             }
         }
         let session = self.ledger.session(&agent.id, &agent.owner, now).await.map_err(|e| Refusal::not_recorded(&e))?;
-        Ok(Identified::new(caller, request, call, now, session))
+        Ok(Identified::new(caller, asked, call, now, session))
     }
 
     /// The world to judge in. Where the tool's server has said that its tools may have changed, that of
     /// after the comparison with the catalog; where that does not come, the tools count as drifted.
     async fn settled_world(&self, identified: &Identified) -> Arc<World> {
-        let server = {
-            let world = self.world.load();
-            match &identified.caller.endpoint {
-                Endpoint::Server(server) => Some(server.clone()),
-                Endpoint::All => identified
-                    .tool_name()
-                    .and_then(|name| world.catalog.by_exposed(&name).map(|tool| tool.server.clone())),
-            }
-        };
+        let server = identified.server(&self.world.load().catalog);
         if let Some(server) = server
             && let Err(fault) = self.upstream.settled(&server).await
         {
@@ -184,7 +187,7 @@ impl<P: Ports> Engine<P> {
         let durable = self.ledger.append(append);
         let mut open = OpenCall::new(self, &permitted);
         // Only what a human confirmed as read-only may overtake its entry.
-        if permitted.tool().facts.is_read_only() && permitted.approval.is_none() {
+        if permitted.asked().is_read_only() && permitted.approval.is_none() {
             return Ok(Recorded { permitted, durable: Some(durable), open });
         }
         match durable.await {
@@ -208,23 +211,33 @@ impl<P: Ports> Engine<P> {
     async fn execute<'a>(
         &'a self,
         recorded: Recorded<'a, P, impl Future<Output = Result<Appended, AppendError>>>,
+        toward: Toward<'_>,
     ) -> Result<Executed<'a, P>, Refused> {
         let Recorded { permitted, durable, mut open } = recorded;
         let begun = self.clock.monotonic_us();
         let identified = permitted.prior.identified();
+        let settings = &permitted.prior.world().settings;
         open.sent = true;
-        let answer = self
-            .upstream
-            .forward(Outgoing {
-                call: identified.call,
-                agent: identified.caller.principal.agent.id.clone(),
-                server: permitted.tool().server.clone(),
-                tool: permitted.tool().definition.name().clone(),
-                request: identified.request.clone(),
-                arguments: None,
-                timeout: Duration::from_millis(permitted.prior.world().settings.call_timeout_ms),
-            })
-            .await;
+        let answer = match toward {
+            Toward::Server(client) => {
+                let outgoing = Outgoing {
+                    call: identified.call,
+                    agent: identified.caller.principal.agent.id.clone(),
+                    server: permitted.asked().server().clone(),
+                    name: permitted.asked().named().map(|(at, name)| (at, name.into())),
+                    request: identified.request.clone(),
+                    arguments: None,
+                    state: permitted.state(),
+                    revision: identified.caller.revision,
+                    capabilities: identified.caller.capabilities.clone(),
+                    timeout: Duration::from_millis(settings.call_timeout_ms),
+                };
+                self.upstream.forward(outgoing, &Between::new(self, &permitted, client)).await
+            }
+            Toward::Client(client) => client.ask(identified.request.clone()).await.map_err(unasked),
+            Toward::Shown => Err(UpstreamFault { code: Code::Cancelled, sent: true, detail: String::new() }),
+        };
+        let shown = matches!(toward, Toward::Shown);
         let upstream_us = self.clock.monotonic_us().saturating_sub(begun);
         if let Some(durable) = durable
             && let Err(e) = durable.await
@@ -232,21 +245,21 @@ impl<P: Ports> Engine<P> {
             open.forget();
             return Err(Refusal::not_recorded(&e));
         }
-        Ok(Executed { permitted, answer, upstream_us, open })
+        Ok(Executed { permitted, answer, shown, upstream_us, open })
     }
 
     /// Records the outcome and lets the answer go. The outcome's entry is queued before the answer leaves
     /// and follows its intent; it is waited for only where it raises the session's labels, since the next
     /// call must not be judged without them. A crash in between leaves the call `unknown`, never unrecorded.
-    async fn release(&self, executed: Executed<'_, P>) -> Result<CallResponse, Refused> {
-        let Executed { permitted, answer, upstream_us, mut open } = executed;
+    async fn release(&self, executed: Executed<'_, P>) -> Result<Released, Refused> {
+        let Executed { permitted, answer, shown, upstream_us, mut open } = executed;
         let session = permitted.session().clone();
         let payload = answer.as_ref().ok().and_then(|response| {
             let value = response.result().or_else(|| response.error())?;
             Some(response.bytes().slice(value.span()))
         });
-        let status = status(&answer);
-        let code = answer.as_ref().err().map(|fault| fault.code);
+        let status = if shown { CallStatus::Shown } else { status(&answer) };
+        let code = answer.as_ref().err().map(|fault| fault.code).filter(|_| !shown);
         let commitment = payload.as_ref().map(|bytes| session.key.commit(RESULT, &[bytes]));
         // Another call of this session may raise labels at the same moment, and the store takes no set that
         // lacks what it has. Each further round means that the labels rose, and there are only so many.
@@ -268,10 +281,10 @@ impl<P: Ports> Engine<P> {
             };
             let durable = open.close(outcome, session.clone(), payload.clone(), labels);
             if !rises {
-                return Ok(respond(&permitted, &answer));
+                return Ok(Released { permitted, answer });
             }
             match durable.await {
-                Ok(_) => return Ok(respond(&permitted, &answer)),
+                Ok(_) => return Ok(Released { permitted, answer }),
                 Err(AppendError::Conflict) => {}
                 Err(e) => return Err(Refusal::not_recorded(&e)),
             }
@@ -298,27 +311,70 @@ fn status(answer: &Result<Response, UpstreamFault>) -> CallStatus {
     }
 }
 
-/// The message for the client: the server's own bytes, with the client's id in place of ours and what
-/// the client's revision requires of a result.
-fn respond(permitted: &Permitted, answer: &Result<Response, UpstreamFault>) -> CallResponse {
-    let identified = permitted.prior.identified();
-    let (id, revision) = (identified.request.id(), identified.caller.revision);
-    match answer {
-        Ok(response) => CallResponse {
-            message: relay(response, id, revision, advice(permitted).as_deref()),
-            error: response.error().and_then(|error| error.get("code")).and_then(|code| code.as_i64()),
-        },
-        Err(fault) => {
-            let refusal = Refusal {
-                code: fault.code,
-                outcome: permitted.prior.decision.outcome,
-                reason: fault.detail.clone(),
-                approval: None,
-                tier: None,
-            };
-            refusal.answer(id, revision, identified.call)
+/// Where a recorded call goes.
+#[derive(Clone, Copy)]
+pub(crate) enum Toward<'a> {
+    /// To its server; what the server says before its answer goes to the client.
+    Server(&'a dyn Aside),
+    /// To the client: it is a question of a server.
+    Client(&'a dyn Aside),
+    /// To the client, with the answer to another call; the reply comes with that call's next leg.
+    Shown,
+}
+
+/// A call that is over and recorded, with what came of it.
+pub(crate) struct Released {
+    pub(crate) permitted: Permitted,
+    pub(crate) answer: Result<Response, UpstreamFault>,
+}
+
+impl Released {
+    /// The message for the client: the server's own bytes, with the client's id in place of ours and what
+    /// the client's revision requires of a result.
+    fn respond(&self, ask: Ask, now: UnixMillis) -> CallResponse {
+        let permitted = &self.permitted;
+        let identified = permitted.prior.identified();
+        let (id, revision) = (identified.request.id(), identified.caller.revision);
+        match &self.answer {
+            Ok(response) => {
+                let advice = advice(permitted);
+                let relay = Relay {
+                    id,
+                    revision,
+                    ask,
+                    advice: advice.as_deref(),
+                    server: match identified.caller.endpoint {
+                        Endpoint::All => Some(permitted.asked().server()),
+                        Endpoint::Server(_) => None,
+                    },
+                    state: response
+                        .result()
+                        .and_then(|result| result.get("requestState")?.as_str())
+                        .map(|state| permitted.seal(now, &state)),
+                };
+                CallResponse {
+                    message: relay.message(response),
+                    error: response.error().and_then(|error| error.get("code")).and_then(|code| code.as_i64()),
+                }
+            }
+            Err(fault) => {
+                let refusal = Refusal {
+                    code: fault.code,
+                    outcome: permitted.prior.decision.outcome,
+                    reason: fault.detail.clone(),
+                    approval: None,
+                    tier: None,
+                    uri: None,
+                };
+                refusal.answer(id, revision, ask, identified.call)
+            }
         }
     }
+}
+
+/// A question without a reply, as the outcome entry says it.
+fn unasked(why: NoReply) -> UpstreamFault {
+    UpstreamFault { code: why.code, sent: true, detail: why.reason }
 }
 
 /// In `advisory` mode, what would have happened, for the result's `_meta`.
@@ -333,48 +389,6 @@ fn advice(permitted: &Permitted) -> Option<String> {
         })
         .to_string()
     })
-}
-
-/// Member of a result's `_meta` that says what `enforcing` mode would have done.
-const ADVICE_KEY: &str = "interlock/advisory";
-
-fn relay(response: &Response, id: &Id, revision: Revision, advice: Option<&str>) -> Bytes {
-    let mut changes: Vec<(std::ops::Range<usize>, Vec<u8>)> = Vec::with_capacity(3);
-    if let Some(theirs) = response.root().get("id") {
-        changes.push((theirs.span(), id.raw().to_vec()));
-    }
-    if let Some(result) = response.result() {
-        let mut members = Vec::new();
-        if revision.era() == Era::Modern && result.get("resultType").is_none() {
-            members.extend_from_slice(b"\"resultType\":\"complete\"");
-        }
-        if let Some(advice) = advice {
-            let member = format!("\"{ADVICE_KEY}\":{advice}");
-            match result.get("_meta").filter(|m| m.kind() == interlock_model::json::Kind::Object) {
-                Some(meta) => {
-                    let comma = if meta.members().next().is_some() { "," } else { "" };
-                    let at = meta.span().start + 1;
-                    changes.push((at..at, format!("{member}{comma}").into_bytes()));
-                }
-                None => {
-                    if !members.is_empty() {
-                        members.push(b',');
-                    }
-                    members.extend_from_slice(format!("\"_meta\":{{{member}}}").as_bytes());
-                }
-            }
-        }
-        if !members.is_empty() {
-            if result.members().next().is_some() {
-                members.push(b',');
-            }
-            let at = result.span().start + 1;
-            changes.push((at..at, members));
-        }
-    }
-    changes.sort_by_key(|(span, _)| span.start);
-    let changes: Vec<_> = changes.iter().map(|(span, with)| (span.clone(), &with[..])).collect();
-    frame::splice(response.bytes(), &changes).into()
 }
 
 /// A call that was announced and not yet closed. Dropped before [`OpenCall::close`] (the client went
@@ -500,17 +514,33 @@ impl<P: Ports> Governed for Engine<P> {
         self.list(caller, request)
     }
 
-    async fn call_tool(&self, caller: Caller, request: Request) -> CallResponse {
+    async fn ask(&self, caller: Caller, ask: Ask, request: Request, aside: &dyn Aside) -> CallResponse {
         let (id, revision) = (request.id().clone(), caller.revision);
         let call = CallId::new(self.clock.now(), self.clock.entropy());
         let most = self.world.load().settings.max_in_flight;
         let Some(_in_flight) = InFlight::enter(&self.in_flight, most) else {
-            return Refusal::deny(Code::Overloaded, "too many calls at once").answer(&id, revision, call);
+            return Refusal::deny(Code::Overloaded, "too many calls at once").answer(&id, revision, ask, call);
         };
-        match self.path(caller, request, call).await {
-            Ok(answer) => answer,
-            Err(refused) => self.refuse(refused).await.answer(&id, revision, call),
+        if let Ask::List(listed) = ask {
+            return self.list_offers(caller, listed, request, aside).await;
         }
+        match self.asked(caller, ask, request, call, aside).await {
+            Ok(answer) => answer,
+            Err(refused) => self.refuse(refused).await.answer(&id, revision, ask, call),
+        }
+    }
+
+    fn offers(&self, endpoint: &Endpoint) -> Offers {
+        let world = self.world.load();
+        let servers = world.catalog.servers().filter(|server| match endpoint {
+            Endpoint::All => true,
+            Endpoint::Server(name) => server.name == *name,
+        });
+        servers.map(|server| self.upstream.offers(&server.name)).fold(Offers::default(), Offers::or)
+    }
+
+    async fn set_level(&self, caller: Caller, request: Request) -> CallResponse {
+        self.tell_level(caller, request).await
     }
 
     fn mirrored(&self, caller: &Caller, tool: &str) -> Option<Arc<[Mirrored]>> {
@@ -520,7 +550,7 @@ impl<P: Ports> Governed for Engine<P> {
             Endpoint::Server(server) => world.catalog.by_name(server, tool),
         };
         let found = found.filter(|tool| !tool.mirrored.is_empty())?;
-        let seen = world.policy.as_ref().is_none_or(|policy| policy.may_list(&caller.principal, found));
+        let seen = world.policy.as_ref().is_none_or(|policy| policy.may_list(&caller.principal, Subject::Tool(found)));
         seen.then(|| found.mirrored.clone())
     }
 
@@ -530,8 +560,22 @@ impl<P: Ports> Governed for Engine<P> {
 }
 
 impl<P: Ports> Engine<P> {
+    /// One call of an agent, from the request to the message that answers it.
+    async fn asked(
+        &self,
+        caller: Caller,
+        ask: Ask,
+        request: Request,
+        call: CallId,
+        aside: &dyn Aside,
+    ) -> Result<CallResponse, Refused> {
+        let released = self.path(caller, (request, Aim::Named(ask)), call, Toward::Server(aside)).await?;
+        self.show_questions(&released).await?;
+        Ok(released.respond(ask, self.clock.now()))
+    }
+
     /// Records a refusal, and says it. A refusal that cannot be recorded is one all the same.
-    async fn refuse(&self, refused: Refused) -> Refusal {
+    pub(crate) async fn refuse(&self, refused: Refused) -> Refusal {
         let Refused { refusal, denial } = refused;
         let Some(denial) = denial else { return refusal };
         let Denial { record, session, arguments } = *denial;

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use interlock_identity::Principal;
-use interlock_mcp::{Mirrored, Request, Revision, RpcError};
+use interlock_mcp::{Ask, Mirrored, Notification, Offers, Request, Response, Revision, RpcError};
 use interlock_model::{Code, ServerName};
+use std::pin::Pin;
 
 /// Which view of the servers a request came in on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +24,8 @@ pub struct Caller {
     pub endpoint: Endpoint,
     /// The revision the client speaks.
     pub revision: Revision,
+    /// The client's capabilities as it declared them, a JSON object; empty where it declared none.
+    pub capabilities: Bytes,
     /// [`crate::ports::Clock::monotonic_us`] when the last byte of the request had arrived.
     pub received_us: u64,
 }
@@ -44,6 +47,49 @@ pub struct CallResponse {
     pub error: Option<i64>,
 }
 
+/// The client's side of one call, for what comes before its answer. Fronts implement it toward clients; the engine
+/// implements it toward servers, and governs what passes.
+pub trait Aside: Send + Sync {
+    /// A notification about the call: progress, or a log line. Dropped where the client does not keep up.
+    fn tell(&self, notification: &Notification);
+
+    /// A question of the server, as the server put it; the reply's id is the client's business.
+    fn ask(&self, question: Request) -> Replying<'_>;
+}
+
+/// A reply on its way.
+pub type Replying<'a> = Pin<Box<dyn Future<Output = Result<Response, NoReply>> + Send + 'a>>;
+
+/// Why a question has no reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NoReply {
+    /// Why, as one of ours.
+    pub code: Code,
+    /// For the server and for people.
+    pub reason: String,
+}
+
+impl NoReply {
+    /// A client that does not do what the server asks for.
+    #[must_use]
+    pub fn not_offered(what: &str) -> Self {
+        Self { code: Code::UnknownMethod, reason: format!("the client did not declare `{what}`") }
+    }
+}
+
+/// The side of a client that is told and asked nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Deaf;
+
+impl Aside for Deaf {
+    fn tell(&self, _: &Notification) {}
+
+    fn ask(&self, question: Request) -> Replying<'_> {
+        Box::pin(std::future::ready(Err(NoReply::not_offered(question.method()))))
+    }
+}
+
 /// The engine, as fronts see it.
 pub trait Governed: Send + Sync + 'static {
     /// Who presents this bearer key, or who the unbound caller is.
@@ -60,9 +106,21 @@ pub trait Governed: Send + Sync + 'static {
     /// see, in a stable order, in one page. A request with a cursor we did not give is refused.
     fn list_tools(&self, caller: &Caller, request: &Request) -> impl Future<Output = Result<Bytes, RpcError>> + Send;
 
-    /// One `tools/call`. Never fails: a refusal is a result with `isError`, a protocol fault a JSON-RPC
-    /// error. Dropping the future cancels the call.
-    fn call_tool(&self, caller: Caller, request: Request) -> impl Future<Output = CallResponse> + Send;
+    /// Anything but `tools/list` that servers are asked for. Never fails: a refused call of a tool is a result with
+    /// `isError`, any other refusal and a protocol fault a JSON-RPC error. Dropping the future cancels it.
+    fn ask<'a>(
+        &'a self,
+        caller: Caller,
+        ask: Ask,
+        request: Request,
+        aside: &'a dyn Aside,
+    ) -> impl Future<Output = CallResponse> + Send + 'a;
+
+    /// What the servers of this endpoint have, as far as is known.
+    fn offers(&self, endpoint: &Endpoint) -> Offers;
+
+    /// `logging/setLevel`: tells the servers of this endpoint how much to log.
+    fn set_level(&self, caller: Caller, request: Request) -> impl Future<Output = CallResponse> + Send;
 
     /// What this tool's approved schema wants repeated in headers; `None` where that is nothing, and for a
     /// tool that the caller may not see.

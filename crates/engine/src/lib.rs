@@ -3,15 +3,21 @@
 //! In scope: the order of things, and the ports that edges implement. Out of scope: sockets, files, SQL, clocks.
 //! The path itself is [`Engine::call_tool`](engine::Engine), in `engine.rs`; what each step produces is in `stages.rs`.
 
+mod asked;
 mod drift;
 mod engine;
 pub mod front;
+mod join;
 mod listing;
 pub mod ports;
+mod question;
 mod refusal;
+mod relay;
+mod seal;
 mod stages;
 mod stepup;
 mod world;
 
+pub use asked::Question;
 pub use engine::{Engine, Ports};
 pub use world::{Quarantine, Settings, World};

@@ -1,11 +1,12 @@
 //! What the engine asks of the world. Edges implement these; tests have small fakes of them.
 
+use crate::front::Aside;
 use bytes::Bytes;
 use interlock_approval::{Approval, Settlement};
 use interlock_ledger::entry::{Entry, EventKind};
-use interlock_mcp::Response;
+use interlock_mcp::{NameAt, Offers, Response};
 use interlock_model::{
-    AgentId, ApprovalId, CallId, Code, Commitment, OwnerId, ServerName, SessionId, SessionKey, ToolName, UnixMillis,
+    AgentId, ApprovalId, CallId, Code, Commitment, OwnerId, ServerName, SessionId, SessionKey, UnixMillis,
 };
 use interlock_signature::Signature;
 use std::sync::Arc;
@@ -184,9 +185,13 @@ pub struct Answered {
 ///
 /// ```compile_fail,E0639
 /// fn side_door(call: interlock_model::CallId, agent: interlock_model::AgentId, server: interlock_model::ServerName,
-///              tool: interlock_model::ToolName, request: interlock_mcp::Request) -> interlock_engine::ports::Outgoing {
+///              request: interlock_mcp::Request) -> interlock_engine::ports::Outgoing {
 ///     let timeout = std::time::Duration::from_secs(1);
-///     interlock_engine::ports::Outgoing { call, agent, server, tool, request, arguments: None, timeout }
+///     let revision = interlock_mcp::Revision::NEWEST_LEGACY;
+///     let (name, arguments, state, capabilities) = (None, None, None, Default::default());
+///     interlock_engine::ports::Outgoing {
+///         call, agent, server, name, request, arguments, state, revision, capabilities, timeout
+///     }
 /// }
 /// ```
 #[derive(Clone, Debug)]
@@ -198,12 +203,18 @@ pub struct Outgoing {
     pub agent: AgentId,
     /// The server.
     pub server: ServerName,
-    /// The tool, by the server's own name for it.
-    pub tool: ToolName,
+    /// The member of the request that says what it is about, and the server's own name for that.
+    pub name: Option<(NameAt, Box<str>)>,
     /// The whole request as the agent sent it; what is not named below passes unchanged.
     pub request: interlock_mcp::Request,
     /// The arguments, where an obligation changed them; else those of `request` are sent as they came.
     pub arguments: Option<Bytes>,
+    /// The server's own `requestState`, in place of the sealed one that the agent sent back.
+    pub state: Option<String>,
+    /// The revision that the client speaks.
+    pub revision: interlock_mcp::Revision,
+    /// The client's capabilities, a JSON object; empty where it declared none.
+    pub capabilities: Bytes,
     /// How long the server may take.
     pub timeout: Duration,
 }
@@ -227,6 +238,14 @@ pub trait Upstream: Send + Sync + 'static {
     fn settled(&self, server: &ServerName) -> impl Future<Output = Result<(), UpstreamFault>> + Send;
 
     /// Sends a recorded call and waits for its answer. Dropping the future cancels the call upstream.
-    /// The response's id is the server's business; only its `result` or `error` matters.
-    fn forward(&self, call: Outgoing) -> impl Future<Output = Result<Response, UpstreamFault>> + Send;
+    /// The response's id is the server's business; only its `result` or `error` matters. What the server says or
+    /// asks before goes to `aside`.
+    fn forward(
+        &self,
+        call: Outgoing,
+        aside: &dyn Aside,
+    ) -> impl Future<Output = Result<Response, UpstreamFault>> + Send;
+
+    /// What the server said that it has, when it was last connected to.
+    fn offers(&self, server: &ServerName) -> Offers;
 }

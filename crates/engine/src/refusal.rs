@@ -4,7 +4,7 @@ use crate::front::CallResponse;
 use crate::ports::Session;
 use bytes::Bytes;
 use interlock_ledger::entry::CallRecord;
-use interlock_mcp::{Era, Id, Revision, RpcError, answer};
+use interlock_mcp::{Ask, Era, Id, Revision, RpcError, answer};
 use interlock_model::{ApprovalId, CallId, Code, Outcome, Tier};
 use serde_json::json;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub(crate) struct Refusal {
     pub(crate) reason: String,
     pub(crate) approval: Option<ApprovalId>,
     pub(crate) tier: Option<Tier>,
+    /// The address that was asked for, where that is what is not there.
+    pub(crate) uri: Option<String>,
 }
 
 /// A call that stops before anything was sent, with the record of it.
@@ -39,7 +41,7 @@ pub(crate) struct Denial {
 
 impl Refusal {
     pub(crate) fn deny(code: Code, reason: impl Into<String>) -> Self {
-        Self { code, outcome: Outcome::Deny, reason: reason.into(), approval: None, tier: None }
+        Self { code, outcome: Outcome::Deny, reason: reason.into(), approval: None, tier: None, uri: None }
     }
 
     /// The ledger did not take an entry; there is nothing to record, and nothing was done.
@@ -53,12 +55,11 @@ impl Refusal {
 
     /// The response.
     ///
-    /// An unknown tool is a JSON-RPC error, as the specification has it; everything else is a tool
-    /// result that a model can read and act on.
-    pub(crate) fn answer(&self, id: &Id, revision: Revision, call: CallId) -> CallResponse {
-        if self.code == Code::UnknownTool {
-            let error = RpcError::new(RpcError::INVALID_PARAMS, self.code, self.reason.clone());
-            return CallResponse { message: error.to_frame(Some(id)), error: Some(RpcError::INVALID_PARAMS.into()) };
+    /// An unknown tool is a JSON-RPC error, as the specification has it; everything else about a tool is a result
+    /// that a model can read and act on. What is no tool has no such results, so all of it are errors.
+    pub(crate) fn answer(&self, id: &Id, revision: Revision, ask: Ask, call: CallId) -> CallResponse {
+        if ask != Ask::Call || matches!(self.code, Code::UnknownTool | Code::ForgedState) {
+            return self.error(id, revision, ask, call);
         }
         let mut structured = json!({
             "decision": self.outcome.as_str(),
@@ -85,6 +86,30 @@ impl Refusal {
             members.insert("resultType".to_owned(), "complete".into());
         }
         CallResponse { message: answer::result(id, result.to_string().as_bytes()), error: None }
+    }
+
+    fn error(&self, id: &Id, revision: Revision, ask: Ask, call: CallId) -> CallResponse {
+        const RESOURCE_NOT_FOUND: i32 = -32002;
+        let rpc_code = match self.code {
+            // 2026-07-28, server/resources, "Error Handling"; the revisions before it have a code of their own.
+            Code::UnknownResource if revision.era() == Era::Legacy => RESOURCE_NOT_FOUND,
+            Code::UnknownTool | Code::UnknownPrompt | Code::UnknownResource | Code::ForgedState => {
+                RpcError::INVALID_PARAMS
+            }
+            _ => RpcError::INTERNAL,
+        };
+        let mut error = RpcError::new(rpc_code, self.code, self.reason.clone());
+        if ask != Ask::Call {
+            let mut members = vec![
+                format!("\"decision\":\"{}\"", self.outcome.as_str()),
+                format!("\"call_id\":\"{call}\""),
+                format!("\"retry\":\"{}\"", self.code.retry().as_str()),
+            ];
+            members.extend(self.uri.as_ref().map(|uri| format!("\"uri\":{}", answer::quote(uri))));
+            members.extend(self.approval.map(|id| format!("\"approval\":{{\"id\":\"{id}\"}}")));
+            error.data = members.join(",");
+        }
+        CallResponse { message: error.to_frame(Some(id)), error: Some(rpc_code.into()) }
     }
 
     fn text(&self, call: CallId) -> String {

@@ -1,18 +1,21 @@
 //! What each step of the path produces. Every type here has one constructor, which consumes the step
 //! before: forwarding an undecided call, or recording another one than was decided, does not compile.
 
+use crate::asked::{Asked, Offer, Question};
 use crate::front::{Caller, Endpoint};
 use crate::ports::Session;
 use crate::refusal::{Denial, Refusal, Refused};
+use crate::seal;
 use crate::world::World;
 use bytes::Bytes;
 use interlock_approval::{Approval, Seen};
-use interlock_catalog::ApprovedTool;
-use interlock_ledger::entry::{AgentRecord, ArgumentsRecord, CallRecord, CallTiming, DecisionRecord, ToolRecord};
-use interlock_mcp::Request;
+use interlock_catalog::Catalog;
+use interlock_ledger::entry::{AgentRecord, ArgumentsRecord, CallRecord, CallTiming, DecisionRecord};
+use interlock_mcp::{Ask, NameAt, Request, namespace};
 use interlock_model::json::View;
-use interlock_model::{CallId, Code, Commitment, Mode, Outcome, Sensitivity, UnixMillis};
-use interlock_policy::{ActionKind, Decision, DecisionRequest};
+use interlock_model::{CallId, Code, Commitment, Mode, Outcome, Sensitivity, ServerName, UnixMillis};
+use interlock_policy::{Decision, DecisionRequest};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,6 +28,19 @@ const CALL: &str = "call";
 /// Most bytes of an unknown tool's name that an entry keeps.
 const MAX_REQUESTED: usize = 128;
 
+/// What a call aims at, before anyone looked whether it is there.
+#[derive(Clone, Debug)]
+pub(crate) enum Aim {
+    /// What the request names.
+    Named(Ask),
+    /// A list of one server.
+    List(Ask, ServerName),
+    /// A server asks the client, for the sake of a call.
+    Question(Question, ServerName, CallId),
+    /// How much one server is to log.
+    Log(ServerName),
+}
+
 /// A call whose agent, owner and governance session are known.
 pub(crate) struct Identified {
     pub(crate) caller: Caller,
@@ -32,56 +48,136 @@ pub(crate) struct Identified {
     pub(crate) call: CallId,
     pub(crate) at: UnixMillis,
     pub(crate) session: Arc<Session>,
+    aim: Aim,
     calls_before: u64,
 }
 
 impl Identified {
-    pub(crate) fn new(caller: Caller, request: Request, call: CallId, at: UnixMillis, session: Arc<Session>) -> Self {
+    pub(crate) fn new(
+        caller: Caller,
+        (request, aim): (Request, Aim),
+        call: CallId,
+        at: UnixMillis,
+        session: Arc<Session>,
+    ) -> Self {
         let calls_before = session.calls.fetch_add(1, Ordering::Relaxed);
-        Self { caller, request, call, at, session, calls_before }
+        Self { caller, request, call, at, session, aim, calls_before }
     }
 
-    pub(crate) fn tool_name(&self) -> Option<std::borrow::Cow<'_, str>> {
-        self.request.param("name")?.as_str()
+    /// What the request names: where, and as what.
+    fn named(&self) -> Option<(NameAt, Cow<'_, str>)> {
+        let Aim::Named(ask) = self.aim else { return None };
+        let (at, name) = ask.name(&self.request)?;
+        Some((at, name.as_str()?))
     }
 
+    /// The server that it is about, as far as that shows before anything is looked up.
+    pub(crate) fn server(&self, catalog: &Catalog) -> Option<ServerName> {
+        match (&self.aim, &self.caller.endpoint) {
+            (Aim::List(_, server) | Aim::Question(_, server, _) | Aim::Log(server), _) => Some(server.clone()),
+            (Aim::Named(_), Endpoint::Server(server)) => Some(server.clone()),
+            (Aim::Named(Ask::Call), Endpoint::All) => {
+                self.named().and_then(|(_, name)| catalog.by_exposed(&name).map(|tool| tool.server.clone()))
+            }
+            (Aim::Named(_), Endpoint::All) => {
+                let (at, name) = self.named()?;
+                split(catalog, at, &name).map(|(server, _)| server)
+            }
+        }
+    }
+
+    /// The arguments of a tool; of anything else, all that the request says.
     pub(crate) fn arguments(&self) -> Option<View<'_>> {
-        self.request.param("arguments")
+        match self.aim {
+            Aim::Named(Ask::Call) => self.request.param("arguments"),
+            Aim::Named(_) | Aim::List(..) | Aim::Question(..) | Aim::Log(_) => self.request.params(),
+        }
+    }
+
+    /// What is recorded as what was passed: the arguments; with replies to what the server asked in an earlier leg
+    /// (2026-07-28), all that the request says.
+    fn passed(&self) -> Option<View<'_>> {
+        let replies = || self.request.param("inputResponses").and_then(|_| self.request.params());
+        replies().or_else(|| self.arguments())
     }
 
     fn argument_bytes(&self) -> &[u8] {
-        self.arguments().map_or(&[], |a| a.raw())
+        self.passed().map_or(&[], |a| a.raw())
     }
 
     /// The argument bytes, as a slice of the request's own.
     pub(crate) fn argument_slice(&self) -> Bytes {
-        self.arguments().map_or_else(Bytes::new, |a| self.request.bytes().slice(a.span()))
+        self.passed().map_or_else(Bytes::new, |a| self.request.bytes().slice(a.span()))
     }
 
-    /// The pinned definition behind the name the agent used, in this one snapshot of the world.
+    /// The pinned definition, or the approved server's other offer, behind the name the agent used, in this one
+    /// snapshot of the world.
     pub(crate) fn resolve(self, world: Arc<World>, now_us: u64) -> Result<Resolved, Refused> {
-        let found = self.tool_name().and_then(|name| match &self.caller.endpoint {
-            Endpoint::All => world.catalog.by_exposed(&name).cloned(),
-            Endpoint::Server(server) => world.catalog.by_name(server, &name).cloned(),
+        let visible = self.find(&world.catalog).filter(|asked| {
+            // What the agent may not list does not exist for it. What servers ask nobody lists.
+            let listed = matches!(self.aim, Aim::Named(_));
+            !listed
+                || world.policy.as_ref().is_none_or(|policy| policy.may_list(&self.caller.principal, asked.subject()))
         });
-        let visible = found.filter(|tool| {
-            // What the agent may not list does not exist for it.
-            world.policy.as_ref().is_none_or(|policy| policy.may_list(&self.caller.principal, tool))
-        });
-        let Some(tool) = visible else {
-            let refusal = Refusal::deny(Code::UnknownTool, "unknown tool");
+        let Some(asked) = visible else {
+            let refusal = self.unknown();
             return Err(self.refuse_unresolved(&world, refusal, now_us));
         };
-        if let Some(quarantine) = world.quarantine(&tool) {
+        let quarantine = match &asked {
+            Asked::Tool(tool) => world.quarantine(tool),
+            Asked::Offer(_) => None,
+        };
+        if let Some(quarantine) = quarantine {
             let reason = format!("{}; the operator can review it with `interlock catalog diff`", quarantine.reason);
-            let resolved = Resolved { prior: self, world, tool };
+            let resolved = Resolved { prior: self, world, asked };
             return Err(resolved.state_unchecked().refuse(Refusal::deny(Code::ToolQuarantined, reason), now_us));
         }
-        Ok(Resolved { prior: self, world, tool })
+        Ok(Resolved { prior: self, world, asked })
+    }
+
+    fn find(&self, catalog: &Catalog) -> Option<Asked> {
+        match &self.aim {
+            Aim::Named(Ask::Call) => {
+                let (_, name) = self.named()?;
+                let tool = match &self.caller.endpoint {
+                    Endpoint::All => catalog.by_exposed(&name),
+                    Endpoint::Server(server) => catalog.by_name(server, &name),
+                };
+                tool.cloned().map(Asked::Tool)
+            }
+            Aim::Named(ask) => {
+                let (at, name) = self.named()?;
+                let (server, name) = match &self.caller.endpoint {
+                    Endpoint::All => split(catalog, at, &name)?,
+                    Endpoint::Server(server) => (server.clone(), &*name),
+                };
+                Offer::of_ask(catalog, &server, *ask, Some((at, name))).map(Asked::Offer)
+            }
+            Aim::List(ask, server) => Offer::of_ask(catalog, server, *ask, None).map(Asked::Offer),
+            Aim::Question(question, server, within) => {
+                Offer::of_question(catalog, server, *question, *within).map(Asked::Offer)
+            }
+            Aim::Log(server) => Offer::of_logging(catalog, server).map(Asked::Offer),
+        }
+    }
+
+    /// What a client is told that asks for what is not there.
+    fn unknown(&self) -> Refusal {
+        let about = self.named();
+        match &self.aim {
+            Aim::Named(Ask::Call) => Refusal::deny(Code::UnknownTool, "unknown tool"),
+            Aim::Named(Ask::Prompt | Ask::Complete) if about.as_ref().is_none_or(|(at, _)| !at.is_address()) => {
+                Refusal::deny(Code::UnknownPrompt, "unknown prompt")
+            }
+            Aim::Named(_) | Aim::List(..) | Aim::Question(..) | Aim::Log(_) => Refusal {
+                uri: about.map(|(_, name)| name.into()),
+                ..Refusal::deny(Code::UnknownResource, "resource not found")
+            },
+        }
     }
 
     fn refuse_unresolved(&self, world: &World, refusal: Refusal, now_us: u64) -> Refused {
-        let name = self.tool_name().unwrap_or_default();
+        let name = self.named().map(|(_, name)| name).unwrap_or_default();
         let agent = &self.caller.principal.agent;
         let digest = self.session.key.commit(
             CALL,
@@ -96,7 +192,13 @@ impl Identified {
         );
         let record = CallRecord {
             tool: None,
-            requested: Some(name.chars().take(MAX_REQUESTED).collect()),
+            // A resource's address is an argument: it stands in the vault.
+            requested: match self.aim {
+                Aim::Named(Ask::Call | Ask::Prompt) => Some(name.chars().take(MAX_REQUESTED).collect()),
+                Aim::Named(ask) | Aim::List(ask, _) => Some(ask.method().to_owned()),
+                Aim::Question(question, ..) => Some(question.method().to_owned()),
+                Aim::Log(_) => Some("logging/setLevel".to_owned()),
+            },
             ..self.record(world, digest, None, None, decision_record(&refusal, Vec::new()), now_us)
         };
         self.refused(refusal, record)
@@ -140,31 +242,75 @@ impl Identified {
             policy: world.policy_record.clone(),
             requested: None,
             session: self.session.id,
+            subject: None,
             timing: CallTiming { decided_us: now_us.saturating_sub(self.caller.received_us) },
             tool: None,
         }
     }
 }
 
-/// A call whose tool is an approved, undrifted one.
+/// The server and its own name for a prompt or a resource, as the aggregate endpoint names them.
+fn split<'a>(catalog: &Catalog, at: NameAt, exposed: &'a str) -> Option<(ServerName, &'a str)> {
+    let parts = if at.is_address() { namespace::split_address(exposed) } else { namespace::split_prompt(exposed) };
+    if let Some((server, name)) = parts.filter(|(server, _)| catalog.server(server).is_some()) {
+        return Some((server, name));
+    }
+    // An address that came from a tool's own definition (`ui://`), which says nothing of the server. Where there is
+    // only one it is clear which is meant.
+    let mut servers = catalog.servers();
+    match (servers.next(), servers.next()) {
+        (Some(only), None) if at.is_address() => Some((only.name.clone(), exposed)),
+        _ => None,
+    }
+}
+
+/// A call for something that is approved: an undrifted tool, or something else of an approved server.
 pub(crate) struct Resolved {
     pub(crate) prior: Identified,
     pub(crate) world: Arc<World>,
-    pub(crate) tool: Arc<ApprovedTool>,
+    pub(crate) asked: Asked,
 }
 
 impl Resolved {
     /// Checks the arguments against the approved schema and names what is asked by its digest.
     pub(crate) fn state(self, now_us: u64) -> Result<Stated, Refused> {
-        let checked = self.tool.input.check(self.prior.arguments());
+        let checked = match &self.asked {
+            Asked::Tool(tool) => tool.input.check(self.prior.arguments()),
+            Asked::Offer(_) => Ok(()),
+        };
+        let forged = self.state_of_server() == Some(None);
         let stated = self.state_unchecked();
         match checked {
+            Ok(()) if forged => {
+                Err(stated.refuse(Refusal::deny(Code::ForgedState, Code::ForgedState.meaning()), now_us))
+            }
             Ok(()) => Ok(stated),
             Err(violation) => Err(stated.refuse(Refusal::deny(Code::InvalidArguments, violation.to_string()), now_us)),
         }
     }
 
+    /// What a `requestState` is bound to beside the session: the server, the method, and what it is about. Not the
+    /// arguments: those of each leg are judged anew.
+    fn state_is_about(&self) -> [&[u8]; 3] {
+        let name = self.asked.named().map_or("", |(_, name)| name);
+        [self.asked.server().as_str().as_bytes(), self.asked.method().as_bytes(), name.as_bytes()]
+    }
+
+    /// The `requestState` that the agent brought back, as the server gave it: `Some(None)` if it is not one that
+    /// was given to this agent for this.
+    fn state_of_server(&self) -> Option<Option<String>> {
+        // Questions come from servers, and their members are no business of ours.
+        if !matches!(self.prior.aim, Aim::Named(_)) {
+            return None;
+        }
+        let brought = self.prior.request.param("requestState")?;
+        let sealed = brought.as_str().unwrap_or_default();
+        let key = &self.prior.session.key;
+        Some(seal::open(key, &self.state_is_about(), self.prior.at, &sealed).map(ToOwned::to_owned))
+    }
+
     fn state_unchecked(self) -> Stated {
+        let (definition, method) = (self.asked.definition(), self.asked.method());
         let agent = &self.prior.caller.principal.agent;
         let call_digest = self.prior.session.key.commit(
             CALL,
@@ -172,8 +318,9 @@ impl Resolved {
                 agent.id.as_str().as_bytes(),
                 agent.owner.as_str().as_bytes(),
                 b"", // the mandate, once there are any
-                self.tool.server.as_str().as_bytes(),
-                &self.tool.definition.digest().0,
+                self.asked.server().as_str().as_bytes(),
+                // What is no tool has no definition: its method stands for it.
+                definition.as_ref().map_or(method.as_bytes(), |digest| &digest.0),
                 self.prior.argument_bytes(),
             ],
         );
@@ -207,17 +354,9 @@ impl Stated {
         decision: DecisionRecord,
         now_us: u64,
     ) -> CallRecord {
-        let Resolved { prior, world, tool } = &self.prior;
-        CallRecord {
-            tool: Some(ToolRecord {
-                definition: tool.definition.digest(),
-                effects: tool.facts.effective_effects(),
-                identity: tool.identity,
-                name: tool.definition.name().clone(),
-                server: tool.server.clone(),
-            }),
-            ..prior.record(world, self.call_digest, sent, findings, decision, now_us)
-        }
+        let Resolved { prior, world, asked } = &self.prior;
+        let (tool, subject) = asked.records();
+        CallRecord { tool, subject, ..prior.record(world, self.call_digest, sent, findings, decision, now_us) }
     }
 }
 
@@ -236,6 +375,9 @@ impl Weighed {
 
     fn judge(&self, now: UnixMillis, approval: Option<interlock_model::Tier>) -> Decision {
         let resolved = &self.prior.prior;
+        if resolved.asked.is_list() {
+            return Decision::filtered();
+        }
         let Some(policy) = &resolved.world.policy else {
             return Decision::unanswerable(
                 "no policy bundle is in force, so everything is denied; `interlock policy check` says why",
@@ -243,8 +385,8 @@ impl Weighed {
         };
         policy.decide(&DecisionRequest {
             principal: &resolved.prior.caller.principal,
-            action: ActionKind::Call,
-            tool: &resolved.tool,
+            action: resolved.asked.action(),
+            subject: resolved.asked.subject(),
             arguments: resolved.prior.arguments(),
             session_labels: &self.labels,
             session_calls: resolved.prior.calls_before,
@@ -278,24 +420,26 @@ impl Decided {
 
     /// What an approver of this call is shown and signs.
     pub(crate) fn seen(&self) -> Seen {
-        let Resolved { prior, world, tool } = &self.prior.prior.prior;
+        let Resolved { prior, world, asked } = &self.prior.prior.prior;
         let agent = &prior.caller.principal.agent;
+        let (tool, subject) = asked.records();
         Seen {
             agent: agent.id.clone(),
             call_digest: self.call_digest(),
-            definition: tool.definition.digest(),
-            effects: tool.facts.effective_effects(),
+            definition: asked.definition(),
+            effects: asked.effects(),
             findings: self.prior.findings.clone(),
-            identity: tool.identity,
+            identity: asked.identity(),
             labels: self.prior.labels.to_vec(),
             mode: world.settings.mode,
             owner: agent.owner.clone(),
             policies: self.decision.policies.iter().map(ToString::to_string).collect(),
             policy: world.policy_record.clone(),
-            server: tool.server.clone(),
+            server: asked.server().clone(),
             session: prior.session.id,
+            subject,
             tier: self.decision.tier.unwrap_or(interlock_model::Tier::MAX),
-            tool: tool.definition.name().clone(),
+            tool: tool.map(|tool| tool.name),
         }
     }
 
@@ -323,6 +467,7 @@ impl Decided {
             reason: decision.reason.clone(),
             approval: None,
             tier: decision.tier,
+            uri: None,
         };
         self.refuse(refusal, now_us)
     }
@@ -347,12 +492,23 @@ pub(crate) struct Permitted {
 }
 
 impl Permitted {
-    pub(crate) fn tool(&self) -> &Arc<ApprovedTool> {
-        &self.prior.prior.prior.prior.tool
+    pub(crate) fn asked(&self) -> &Asked {
+        &self.prior.prior.prior.prior.asked
     }
 
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.prior.identified().session
+    }
+
+    /// The server's `requestState`, for the agent to bring back.
+    pub(crate) fn seal(&self, now: UnixMillis, state: &str) -> String {
+        let resolved = &self.prior.prior.prior.prior;
+        seal::seal(&self.session().key, &resolved.state_is_about(), now.plus_ms(seal::LIFE_MS), state)
+    }
+
+    /// What the agent brought back, as the server gave it.
+    pub(crate) fn state(&self) -> Option<String> {
+        self.prior.prior.prior.prior.state_of_server().flatten()
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -383,7 +539,7 @@ impl Permitted {
     /// permitted it say, and how sensitive the catalog says the tool's data is.
     pub(crate) fn raised_labels(&self) -> Option<Vec<String>> {
         let now = self.session().labels.load();
-        let sensitivity = self.tool().facts.effective_sensitivity();
+        let sensitivity = self.asked().sensitivity();
         let of_tool = (sensitivity > Sensitivity::Internal).then(|| sensitivity.as_str());
         let of_policy = self.prior.decision.obligations.labels.iter().map(AsRef::as_ref);
         let new: Vec<&str> = of_policy.chain(of_tool).filter(|label| !now.iter().any(|have| have == label)).collect();

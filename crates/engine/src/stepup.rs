@@ -103,7 +103,7 @@ impl<P: Ports> Engine<P> {
         approval: Option<ApprovalId>,
     ) -> Refused {
         let tier = decided.decision.tier;
-        decided.refuse(Refusal { code, outcome, reason, approval, tier }, self.clock.monotonic_us())
+        decided.refuse(Refusal { code, outcome, reason, approval, tier, uri: None }, self.clock.monotonic_us())
     }
 
     async fn append_approval(

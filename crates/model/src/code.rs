@@ -33,6 +33,12 @@ pub enum Code {
     AgentNotActive,
     /// No such tool, as far as this agent may know.
     UnknownTool,
+    /// No such prompt, as far as this agent may know.
+    UnknownPrompt,
+    /// No such resource, as far as this agent may know.
+    UnknownResource,
+    /// A `requestState` that was not given to this agent for this, or that has expired.
+    ForgedState,
     /// The tool's definition changed upstream and waits for review.
     ToolQuarantined,
     /// The arguments do not fit the approved input schema.
@@ -87,7 +93,7 @@ pub enum Retry {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::Malformed,
         Self::DuplicateMember,
         Self::TooDeep,
@@ -101,6 +107,9 @@ impl Code {
         Self::UnboundRefused,
         Self::AgentNotActive,
         Self::UnknownTool,
+        Self::UnknownPrompt,
+        Self::UnknownResource,
+        Self::ForgedState,
         Self::ToolQuarantined,
         Self::InvalidArguments,
         Self::PolicyDenied,
@@ -138,6 +147,9 @@ impl Code {
             Self::UnboundRefused => "unbound_refused",
             Self::AgentNotActive => "agent_not_active",
             Self::UnknownTool => "unknown_tool",
+            Self::UnknownPrompt => "unknown_prompt",
+            Self::UnknownResource => "unknown_resource",
+            Self::ForgedState => "forged_state",
             Self::ToolQuarantined => "tool_quarantined",
             Self::InvalidArguments => "invalid_arguments",
             Self::PolicyDenied => "policy_denied",
@@ -186,6 +198,13 @@ impl Code {
                 "The agent is suspended or retired. Its owner can see why with `interlock agents show`."
             }
             Self::UnknownTool => "No such tool, as far as this agent may know.",
+            Self::UnknownPrompt => "No such prompt, as far as this agent may know.",
+            Self::UnknownResource => {
+                "No such resource, as far as this agent may know: its address names no approved server, or policy permits no reading."
+            }
+            Self::ForgedState => {
+                "The `requestState` was not given to this agent for this, or it has expired. Send the request again without it."
+            }
             Self::ToolQuarantined => {
                 "The server's definition of this tool is not the approved one. Review it with `interlock catalog diff`."
             }
@@ -239,6 +258,9 @@ impl Code {
             | Self::UnboundRefused
             | Self::AgentNotActive
             | Self::UnknownTool
+            | Self::UnknownPrompt
+            | Self::UnknownResource
+            | Self::ForgedState
             | Self::ToolQuarantined
             | Self::PolicyDenied
             | Self::PolicyError

@@ -222,7 +222,7 @@ mod tests {
             seen: Seen {
                 agent: "builder".parse().unwrap(),
                 call_digest: Commitment([1; 32]),
-                definition: Digest([2; 32]),
+                definition: Some(Digest([2; 32])),
                 effects: [Effect::Destructive].into_iter().collect(),
                 findings: None,
                 identity: Digest([3; 32]),
@@ -234,7 +234,8 @@ mod tests {
                 server: "db".parse().unwrap(),
                 session: SessionId::new(UnixMillis(1), [2; 10]),
                 tier: Tier::try_from(2).unwrap(),
-                tool: "drop".parse().unwrap(),
+                subject: None,
+                tool: Some("drop".parse().unwrap()),
             },
             v: 1,
         }
@@ -276,7 +277,7 @@ mod tests {
         assert_eq!(approved.clone().consume(call, &seen, UnixMillis(100)), Err(ConsumeError::Expired));
         for change in [
             |s: &mut Seen| s.call_digest = Commitment([9; 32]),
-            |s: &mut Seen| s.definition = Digest([9; 32]),
+            |s: &mut Seen| s.definition = Some(Digest([9; 32])),
             |s: &mut Seen| s.policy.version = 2,
             |s: &mut Seen| s.labels = vec!["secret".into()],
             |s: &mut Seen| s.tier = Tier::MAX,

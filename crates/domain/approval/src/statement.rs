@@ -1,6 +1,6 @@
 //! The statement: everything the decision saw, in one canonical record.
 
-use interlock_ledger::entry::PolicyRecord;
+use interlock_ledger::entry::{PolicyRecord, SubjectRecord};
 use interlock_model::{
     AgentId, ApprovalId, Commitment, Digest, Effects, Mode, OwnerId, ServerName, SessionId, Tier, ToolName, UnixMillis,
     json::canonical,
@@ -15,8 +15,9 @@ pub struct Seen {
     pub agent: AgentId,
     /// HMAC over agent, owner, mandate, server, definition and argument bytes.
     pub call_digest: Commitment,
-    /// Digest of the approved definition.
-    pub definition: Digest,
+    /// Digest of the approved definition, where a tool is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Digest>,
     /// What the catalog says the tool does.
     pub effects: Effects,
     /// What inspection saw; `None` means that nothing inspected the call.
@@ -37,10 +38,14 @@ pub struct Seen {
     pub server: ServerName,
     /// The governance session.
     pub session: SessionId,
+    /// What is asked for, where it is no tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<SubjectRecord>,
     /// How much a human must do.
     pub tier: Tier,
-    /// The tool.
-    pub tool: ToolName,
+    /// The tool, where one is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolName>,
 }
 
 /// What people sign: what was seen, for how long it may be used, and a nonce.
@@ -61,6 +66,18 @@ pub struct Statement {
     pub seen: Seen,
     /// The format's version: 1.
     pub v: u8,
+}
+
+impl Seen {
+    /// `server/tool`, or the method and what it is about.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match (&self.tool, &self.subject) {
+            (Some(tool), _) => format!("{}/{tool}", self.server),
+            (None, Some(subject)) => subject.what(),
+            (None, None) => self.server.to_string(),
+        }
+    }
 }
 
 impl Statement {

@@ -4,13 +4,18 @@
 //! Out of scope: I/O, deciding. Source: MCP 2025-03-26 to 2026-07-28; JSON-RPC 2.0.
 
 pub mod answer;
+pub mod ask;
 pub mod exposed;
 pub mod frame;
 pub mod mirrored;
+pub mod namespace;
+pub mod offers;
 pub mod revision;
 
 pub use answer::RpcError;
+pub use ask::{Ask, Listed, NameAt};
 pub use exposed::ExposedName;
 pub use frame::{Frame, FrameError, Id, Notification, Request, Response};
 pub use mirrored::Mirrored;
+pub use offers::Offers;
 pub use revision::{Era, Revision};

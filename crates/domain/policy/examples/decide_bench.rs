@@ -10,7 +10,9 @@ use interlock_identity::{Agent, AgentState, BearerKey, Principal};
 use interlock_mcp::ExposedName;
 use interlock_model::json::{Json, Limits};
 use interlock_model::{Digest, Effect, Mode, Sensitivity, UnixMillis};
-use interlock_policy::{ActionKind, Bundle, BundleFiles, DecisionRequest, MANIFEST, PolicySnapshot, write_manifest};
+use interlock_policy::{
+    ActionKind, Bundle, BundleFiles, DecisionRequest, MANIFEST, PolicySnapshot, Subject, write_manifest,
+};
 use std::error::Error;
 use std::hint::black_box;
 use std::path::Path;
@@ -29,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let request = |arguments| DecisionRequest {
         principal: &principal,
         action: ActionKind::Call,
-        tool: payload,
+        subject: Subject::Tool(payload),
         arguments: Some(arguments),
         session_labels: &labels,
         session_calls: 4,

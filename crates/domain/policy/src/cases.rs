@@ -1,13 +1,15 @@
 //! A bundle's own tests: `tests/*.json`, each a list of calls and what must come of them.
 //!
 //! A case names an approved tool (`"server/tool"`) or brings one of its own (server, definition, facts),
-//! so that a bundle can be tested without anyone's catalog. Time stands still at
+//! so that a bundle can be tested without anyone's catalog; or it names a `resource`, a `prompt` or, for what servers
+//! ask, a `server`. Time stands still at
 //! 2026-01-05T12:00:00Z, a Monday, unless the case says otherwise.
 
 use crate::bundle::Bundle;
 use crate::decide::{ActionKind, Decision, DecisionRequest};
 use crate::diagnostic::{Diagnostic, InvalidBundle, Place};
 use crate::snapshot::PolicySnapshot;
+use crate::subject::Subject;
 use interlock_catalog::{ApprovedTool, Definition, InputSchema, ToolFacts};
 use interlock_identity::{Agent, AgentState, BearerKey, Principal};
 use interlock_mcp::ExposedName;
@@ -31,7 +33,7 @@ pub struct Case {
     pub name: String,
     principal: Principal,
     action: ActionKind,
-    tool: CaseTool,
+    subject: CaseSubject,
     arguments: Option<Json<Vec<u8>>>,
     labels: Vec<String>,
     calls: u64,
@@ -44,9 +46,26 @@ pub struct Case {
 }
 
 #[derive(Clone, Debug)]
-enum CaseTool {
+enum CaseSubject {
     Approved(String),
     Inline(Arc<ApprovedTool>),
+    Resource(CaseResource),
+    Prompt(CasePrompt),
+    Server(ServerName),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaseResource {
+    server: ServerName,
+    uri: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CasePrompt {
+    server: ServerName,
+    name: String,
 }
 
 /// How a case came out.
@@ -76,8 +95,15 @@ struct CaseFile {
     name: String,
     agent: CaseAgent,
     #[serde(default)]
-    action: CaseAction,
-    tool: Box<RawValue>,
+    action: Option<ActionKind>,
+    #[serde(default)]
+    tool: Option<Box<RawValue>>,
+    #[serde(default)]
+    resource: Option<CaseResource>,
+    #[serde(default)]
+    prompt: Option<CasePrompt>,
+    #[serde(default)]
+    server: Option<ServerName>,
     #[serde(default)]
     arguments: Option<Box<RawValue>>,
     #[serde(default)]
@@ -108,14 +134,6 @@ struct CaseAgent {
 
 const fn yes() -> bool {
     true
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum CaseAction {
-    #[default]
-    Call,
-    List,
 }
 
 #[derive(Default, Deserialize)]
@@ -171,11 +189,18 @@ pub(crate) fn parse(file: &str, source: &str) -> Result<Vec<Case>, Diagnostic> {
 
 impl Case {
     fn new(file: &str, case: CaseFile) -> Result<Self, String> {
-        let tool = if case.tool.get().starts_with('"') {
-            CaseTool::Approved(serde_json::from_str(case.tool.get()).map_err(|e| e.to_string())?)
-        } else {
-            let inline: InlineTool = serde_json::from_str(case.tool.get()).map_err(|e| format!("tool: {e}"))?;
-            CaseTool::Inline(Arc::new(approved(inline)?))
+        let subject = match (case.tool, case.resource, case.prompt, case.server) {
+            (Some(tool), None, None, None) if tool.get().starts_with('"') => {
+                CaseSubject::Approved(serde_json::from_str(tool.get()).map_err(|e| e.to_string())?)
+            }
+            (Some(tool), None, None, None) => {
+                let inline: InlineTool = serde_json::from_str(tool.get()).map_err(|e| format!("tool: {e}"))?;
+                CaseSubject::Inline(Arc::new(approved(inline)?))
+            }
+            (None, Some(resource), None, None) => CaseSubject::Resource(resource),
+            (None, None, Some(prompt), None) => CaseSubject::Prompt(prompt),
+            (None, None, None, Some(server)) => CaseSubject::Server(server),
+            _ => return Err("it must have one of `tool`, `resource`, `prompt` and `server`".to_owned()),
         };
         let arguments = case
             .arguments
@@ -195,11 +220,13 @@ impl Case {
             file: file.to_owned(),
             name: case.name,
             principal: Principal { agent: Arc::new(agent), bound: case.agent.bound },
-            action: match case.action {
-                CaseAction::Call => ActionKind::Call,
-                CaseAction::List => ActionKind::List,
-            },
-            tool,
+            action: case.action.unwrap_or(match &subject {
+                CaseSubject::Approved(_) | CaseSubject::Inline(_) => ActionKind::Call,
+                CaseSubject::Resource(_) => ActionKind::Read,
+                CaseSubject::Prompt(_) => ActionKind::Prompt,
+                CaseSubject::Server(_) => ActionKind::Elicit,
+            }),
+            subject,
             arguments,
             labels: case.session.labels,
             calls: case.session.calls,
@@ -213,24 +240,33 @@ impl Case {
     }
 
     fn run(&self, snapshot: &PolicySnapshot, tools: &[Arc<ApprovedTool>]) -> CaseResult {
-        let tool = match &self.tool {
-            CaseTool::Inline(tool) => Some(tool),
-            CaseTool::Approved(id) => tools.iter().find(|tool| crate::entity::tool_id(tool) == *id),
+        let subject = match &self.subject {
+            CaseSubject::Inline(tool) => Ok(Subject::Tool(tool)),
+            CaseSubject::Approved(id) => tools
+                .iter()
+                .find(|tool| crate::entity::tool_id(tool) == *id)
+                .map(|tool| Subject::Tool(tool))
+                .ok_or_else(|| format!("no approved tool is called `{}`", id.escape_debug())),
+            CaseSubject::Resource(CaseResource { server, uri }) => Ok(Subject::Resource { server, uri }),
+            CaseSubject::Prompt(CasePrompt { server, name }) => Ok(Subject::Prompt { server, name }),
+            CaseSubject::Server(server) => Ok(Subject::Server(server)),
         };
-        let decision = tool.map(|tool| snapshot.decide(&self.request(tool)));
-        let differences = match (&decision, &self.tool) {
-            (Some(decision), _) => self.expect.differences(decision),
-            (None, CaseTool::Approved(id)) => vec![format!("no approved tool is called `{}`", id.escape_debug())],
-            (None, CaseTool::Inline(_)) => Vec::new(),
+        let (decision, differences) = match subject {
+            Ok(subject) => {
+                let decision = snapshot.decide(&self.request(subject));
+                let differences = self.expect.differences(&decision);
+                (Some(decision), differences)
+            }
+            Err(missing) => (None, vec![missing]),
         };
         CaseResult { file: self.file.clone(), name: self.name.clone(), differences, decision }
     }
 
-    fn request<'a>(&'a self, tool: &'a ApprovedTool) -> DecisionRequest<'a> {
+    fn request<'a>(&'a self, subject: Subject<'a>) -> DecisionRequest<'a> {
         DecisionRequest {
             principal: &self.principal,
             action: self.action,
-            tool,
+            subject,
             arguments: self.arguments.as_ref().map(Json::root),
             session_labels: &self.labels,
             session_calls: self.calls,
@@ -306,7 +342,7 @@ impl Bundle {
         let mut all: Vec<Arc<ApprovedTool>> = tools.to_vec();
         let mut brought: Vec<Arc<ApprovedTool>> = Vec::new();
         for case in self.cases() {
-            let CaseTool::Inline(tool) = &case.tool else { continue };
+            let CaseSubject::Inline(tool) = &case.subject else { continue };
             let same_name = |other: &&Arc<ApprovedTool>| other.server == tool.server && other.name() == tool.name();
             match brought.iter().find(same_name) {
                 Some(other) if other.definition.digest() == tool.definition.digest() && other.facts == tool.facts => {}

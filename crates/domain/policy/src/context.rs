@@ -1,6 +1,7 @@
 //! The context of a call, built of Cedar's values and only as far as the policies at hand read it.
 
 use crate::arguments::{self, Path, Wanted};
+use crate::asks_secret;
 use crate::decide::DecisionRequest;
 use crate::evaluator::{self, Constructor, Context, Record, Value};
 use crate::reads::Reads;
@@ -33,6 +34,7 @@ enum Field {
     Inspected,
     Findings,
     SecretPath,
+    AsksSecret,
     ApprovalGiven,
     ApprovalTier,
     CredentialKind,
@@ -44,13 +46,14 @@ enum Field {
 }
 
 /// Where each field stands.
-const FIELDS: [(Field, &[&str]); 14] = [
+const FIELDS: [(Field, &[&str]); 15] = [
     (Field::ArgsOpaque, &["args_opaque"]),
     (Field::SessionLabels, &["session", "labels"]),
     (Field::SessionCalls, &["session", "calls"]),
     (Field::Inspected, &["inspected"]),
     (Field::Findings, &["findings"]),
     (Field::SecretPath, &["facts", "secret_path"]),
+    (Field::AsksSecret, &["facts", "asks_secret"]),
     (Field::ApprovalGiven, &["approval", "given"]),
     (Field::ApprovalTier, &["approval", "tier"]),
     (Field::CredentialKind, &["credential", "kind"]),
@@ -158,6 +161,7 @@ fn value(field: Field, request: &DecisionRequest<'_>, opaque: &[Path]) -> Result
         Field::Inspected => request.findings.is_some().into(),
         Field::Findings => texts(request.findings.unwrap_or_default()),
         Field::SecretPath => secret_path::in_arguments(request.arguments).into(),
+        Field::AsksSecret => asks_secret::in_question(request.arguments).into(),
         Field::ApprovalGiven => request.approval.is_some().into(),
         Field::ApprovalTier => whole(request.approval.map_or(0, |tier| tier.get().into())),
         Field::CredentialKind => credential_kind(request.principal.bound),

@@ -1,20 +1,57 @@
 //! What is asked of policy, and what it answers.
 
 use crate::policy::Policy;
+use crate::subject::Subject;
 use cedar_policy::Effect;
-use interlock_catalog::ApprovedTool;
 use interlock_identity::Principal;
 use interlock_model::json::View;
 use interlock_model::{Code, Mode, Outcome, Tier, UnixMillis};
 use std::sync::Arc;
 
 /// Which action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ActionKind {
     /// `tools/call`: the tool's typed action.
     Call,
-    /// `tools/list`: whether the agent may know of the tool.
+    /// Lists: whether the agent may know of the subject.
     List,
+    /// `resources/read` and `resources/subscribe`.
+    Read,
+    /// `prompts/get`.
+    Prompt,
+    /// `completion/complete`, for a prompt or the template of a resource.
+    Complete,
+    /// `sampling/createMessage`, which a server asks.
+    Sample,
+    /// `elicitation/create`, which a server asks.
+    Elicit,
+    /// `roots/list`, which a server asks.
+    Roots,
+    /// `logging/setLevel`.
+    Log,
+}
+
+impl ActionKind {
+    /// The actions that are the same for all subjects, with the name each has in policy.
+    pub(crate) const PLAIN: [Self; 8] =
+        [Self::List, Self::Read, Self::Prompt, Self::Complete, Self::Sample, Self::Elicit, Self::Roots, Self::Log];
+
+    /// Its name in policy; for calls that of the group.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::List => "list",
+            Self::Read => "read",
+            Self::Prompt => "prompt",
+            Self::Complete => "complete",
+            Self::Sample => "sample",
+            Self::Elicit => "elicit",
+            Self::Roots => "roots",
+            Self::Log => "log",
+        }
+    }
 }
 
 /// Everything that one decision may depend on.
@@ -24,9 +61,9 @@ pub struct DecisionRequest<'a> {
     pub principal: &'a Principal,
     /// What.
     pub action: ActionKind,
-    /// On which tool; it must be one that the snapshot was made for.
-    pub tool: &'a ApprovedTool,
-    /// The `arguments` member; `None` if there is none.
+    /// On what.
+    pub subject: Subject<'a>,
+    /// A call's `arguments`, else the `params` of what is asked; `None` if there are none.
     pub arguments: Option<View<'a>>,
     /// The session's labels.
     pub session_labels: &'a [String],
@@ -137,6 +174,20 @@ impl Verdicts {
 }
 
 impl Decision {
+    /// The answer to a list, which is not decided as a whole: what the caller may not know of is left out.
+    #[must_use]
+    pub fn filtered() -> Self {
+        Self {
+            outcome: Outcome::Allow,
+            code: None,
+            policies: Vec::new(),
+            reason: String::new(),
+            tier: None,
+            lifted: Vec::new(),
+            obligations: Obligations::default(),
+        }
+    }
+
     fn refused(outcome: Outcome, code: Code, policies: &[&Policy], reason: String) -> Self {
         Self {
             outcome,

@@ -6,6 +6,7 @@ use cedar_policy::{
 };
 use interlock_catalog::{ApprovedTool, ToolFacts};
 use interlock_identity::Agent;
+use interlock_model::ServerName;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -14,6 +15,8 @@ struct Types {
     action: EntityTypeName,
     agent: EntityTypeName,
     owner: EntityTypeName,
+    prompt: EntityTypeName,
+    resource: EntityTypeName,
     role: EntityTypeName,
     server: EntityTypeName,
     tool: EntityTypeName,
@@ -26,6 +29,8 @@ static TYPES: LazyLock<Types> = LazyLock::new(|| {
         action: name("Interlock::Action"),
         agent: name("Interlock::Agent"),
         owner: name("Interlock::Owner"),
+        prompt: name("Interlock::Prompt"),
+        resource: name("Interlock::Resource"),
         role: name("Interlock::Role"),
         server: name("Interlock::Server"),
         tool: name("Interlock::Tool"),
@@ -43,8 +48,6 @@ pub(crate) fn action_uid(id: &str) -> EntityUid {
 
 /// The group that every typed action is in.
 pub(crate) const CALL: &str = "call";
-/// The action of `tools/list`.
-pub(crate) const LIST: &str = "list";
 
 /// `server/tool`: the id of a tool and of its typed action. A server's name has no slash.
 pub(crate) fn tool_id(tool: &ApprovedTool) -> String {
@@ -73,7 +76,7 @@ pub(crate) fn agent(agent: &Agent) -> Placed {
 
 /// The tool, in its server.
 pub(crate) fn tool(tool: &ApprovedTool) -> Placed {
-    Placed { uid: uid(&TYPES.tool, &tool_id(tool)), parents: vec![uid(&TYPES.server, tool.server.as_str())] }
+    Placed { uid: uid(&TYPES.tool, &tool_id(tool)), parents: vec![server(&tool.server).uid] }
 }
 
 /// The tool's typed action, in `call`.
@@ -81,9 +84,24 @@ pub(crate) fn typed_action(tool: &ApprovedTool) -> Placed {
     Placed { uid: action_uid(&tool_id(tool)), parents: vec![action_uid(CALL)] }
 }
 
-/// `list`, in nothing.
-pub(crate) fn list_action() -> Placed {
-    Placed { uid: action_uid(LIST), parents: Vec::new() }
+/// An action that is not one tool's own, in nothing.
+pub(crate) fn plain_action(name: &str) -> Placed {
+    Placed { uid: action_uid(name), parents: Vec::new() }
+}
+
+/// A resource, in its server. The address stands behind the server's name, which has no slash.
+pub(crate) fn resource(server: &ServerName, address: &str) -> Placed {
+    Placed { uid: uid(&TYPES.resource, &format!("{server}/{address}")), parents: vec![self::server(server).uid] }
+}
+
+/// A prompt, in its server.
+pub(crate) fn prompt(server: &ServerName, name: &str) -> Placed {
+    Placed { uid: uid(&TYPES.prompt, &format!("{server}/{name}")), parents: vec![self::server(server).uid] }
+}
+
+/// A server, in nothing.
+pub(crate) fn server(server: &ServerName) -> Placed {
+    Placed { uid: uid(&TYPES.server, server.as_str()), parents: Vec::new() }
 }
 
 /// Whether a principal scope matches.
@@ -114,6 +132,16 @@ pub(crate) fn resource_matches(scope: &ResourceConstraint, what: &Placed) -> boo
         ResourceConstraint::In(uid) => what.is_in(uid),
         ResourceConstraint::Is(kind) => what.uid.type_name() == kind,
         ResourceConstraint::IsIn(kind, uid) => what.uid.type_name() == kind && what.is_in(uid),
+    }
+}
+
+/// Whether a scope is one of tools alone.
+pub(crate) fn is_for_tools(scope: &ResourceConstraint) -> bool {
+    use ResourceConstraint::{Any, Eq, In, Is, IsIn};
+    match scope {
+        Any | In(_) => false,
+        Eq(uid) => *uid.type_name() == TYPES.tool,
+        Is(kind) | IsIn(kind, _) => *kind == TYPES.tool,
     }
 }
 
@@ -151,6 +179,33 @@ pub(crate) fn tool_entity(tool: &ApprovedTool, placed: &Placed) -> Result<Entity
         ("confirmed".to_owned(), Value::new_bool(confirmed)),
     ]);
     entity(placed, attributes)
+}
+
+/// The resource with its attributes.
+///
+/// # Errors
+///
+/// Cedar's message, should it refuse an attribute.
+pub(crate) fn resource_entity(server: &ServerName, uri: &str, placed: &Placed) -> Result<Entity, String> {
+    let text = |s: &str| Value::new_string(s.to_owned());
+    // RFC 3986, 3.1: the scheme ends at the first colon and is the same in either case.
+    let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
+    let attributes = HashMap::from([
+        ("uri".to_owned(), text(uri)),
+        ("scheme".to_owned(), text(&scheme)),
+        ("server".to_owned(), text(server.as_str())),
+    ]);
+    entity(placed, attributes)
+}
+
+/// The prompt with its attributes.
+///
+/// # Errors
+///
+/// Cedar's message, should it refuse an attribute.
+pub(crate) fn prompt_entity(server: &ServerName, name: &str, placed: &Placed) -> Result<Entity, String> {
+    let text = |s: &str| Value::new_string(s.to_owned());
+    entity(placed, HashMap::from([("name".to_owned(), text(name)), ("server".to_owned(), text(server.as_str()))]))
 }
 
 fn entity(placed: &Placed, attributes: HashMap<String, Value>) -> Result<Entity, String> {

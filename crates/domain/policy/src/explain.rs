@@ -75,7 +75,7 @@ impl PolicySnapshot {
     pub fn explain(&self, request: &DecisionRequest<'_>) -> Explanation {
         let decision = self.decide(request);
         let all = Reads::everything();
-        let shape = request.tool.input.shape();
+        let shape = request.subject.shape();
         let context = context::build(request, shape, &Needs::new(&all, &all, shape));
         let context = context.map(|built| Context::from(built.context)).ok();
         let failed = self.evaluate(request).map(|v| v.errors).unwrap_or_default();
@@ -120,8 +120,8 @@ impl PolicySnapshot {
 
     /// Permits that miss by their conditions, then by one part of their scope, then by more.
     fn near_permits(&self, request: &DecisionRequest<'_>) -> Vec<(&Policy, Vec<&'static str>)> {
-        let (principal, resource) = (entity::agent(&request.principal.agent), entity::tool(request.tool));
-        let action = entity::typed_action(request.tool);
+        let (principal, resource) = (entity::agent(&request.principal.agent), request.subject.placed());
+        let action = request.subject.action(request.action);
         let mut near: Vec<(&Policy, Vec<&'static str>)> = self
             .policies()
             .iter()
@@ -130,7 +130,7 @@ impl PolicySnapshot {
                 let scope = &policy.scope;
                 let parts = [
                     ("principal", entity::principal_matches(&scope.principal, &principal)),
-                    ("action", entity::action_matches(&scope.action, &action)),
+                    ("action", action.as_ref().is_some_and(|action| entity::action_matches(&scope.action, action))),
                     ("resource", entity::resource_matches(&scope.resource, &resource)),
                 ];
                 (&**policy, parts.into_iter().filter(|(_, fits)| !fits).map(|(part, _)| part).collect())

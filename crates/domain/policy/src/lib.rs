@@ -5,6 +5,7 @@
 //! Source: design sections 4.3, 6 ("Cedar") and 8; Cedar 4.
 
 mod arguments;
+mod asks_secret;
 mod bundle;
 mod cases;
 mod context;
@@ -24,6 +25,7 @@ mod secret_path;
 mod slice;
 mod snapshot;
 mod starter;
+mod subject;
 mod text;
 
 pub use bundle::{Bundle, BundleFiles, MANIFEST, SCHEMA, write_manifest};
@@ -34,4 +36,5 @@ pub use explain::{Explanation, NearPermit, PolicyText, Remedy};
 pub use schema::generate as generate_schema;
 pub use snapshot::PolicySnapshot;
 pub use starter::{Preset, preset_files};
+pub use subject::Subject;
 pub use text::TextLimits;

@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// What does not depend on the tools.
 const FIXED: &str = r#"// Generated from the approved tools; edits are overwritten.
 namespace Interlock {
-  entity Owner, Role, Team, Server, Resource, Prompt, Release, Plan;
+  entity Owner, Role, Team, Server, Release, Plan;
 
   entity Agent in [Owner, Role, Team] = {
     id: String,
@@ -52,6 +52,18 @@ namespace Interlock {
     confirmed: Bool,
   };
 
+  // Known by its address alone: what stands behind it, only its server knows.
+  entity Resource in [Server] = {
+    uri: String,
+    scheme: String,
+    server: String,
+  };
+
+  entity Prompt in [Server] = {
+    name: String,
+    server: String,
+  };
+
   type Session = {
     labels: Set<String>,
     // Calls of this session before this one, since the gateway started.
@@ -61,6 +73,8 @@ namespace Interlock {
   type Facts = {
     // A string among the arguments looks like the path of a secret (.env, keys, credentials).
     secret_path: Bool,
+    // A server's question to a person asks for a password, a key, a card number or the like.
+    asks_secret: Bool,
   };
 
   // An approval that this very call has; tier 0 if it has none.
@@ -87,11 +101,8 @@ namespace Interlock {
     mode: String,
   };
 
-  action "list" appliesTo { principal: Agent, resource: Tool, context: {} };
+  action "list" appliesTo { principal: Agent, resource: [Tool, Resource, Prompt], context: {} };
   action "return" appliesTo { principal: Agent, resource: Tool, context: {} };
-  action "read" appliesTo { principal: Agent, resource: Resource, context: {} };
-  action "prompt" appliesTo { principal: Agent, resource: Prompt, context: {} };
-  action "sample", "elicit" appliesTo { principal: Agent, resource: Server, context: {} };
   action "sign", "publish", "promote" appliesTo { principal: Agent, resource: Release, context: {} };
   action "apply" appliesTo { principal: Agent, resource: Plan, context: {} };
 "#;
@@ -119,6 +130,17 @@ pub fn generate(tools: &[Arc<ApprovedTool>]) -> String {
     let _ = write!(out, "\n  action \"{}\" appliesTo {{ principal: Agent, resource: Tool, context: {{\n", entity::CALL);
     out.push_str(CONTEXT);
     out.push_str("  } };\n");
+    for (actions, resource) in [
+        ("\"read\"", "Resource"),
+        ("\"prompt\"", "Prompt"),
+        ("\"complete\"", "[Prompt, Resource]"),
+        // What servers ask, and how much they are told to log.
+        ("\"sample\", \"elicit\", \"roots\", \"log\"", "Server"),
+    ] {
+        let _ = write!(out, "\n  action {actions} appliesTo {{ principal: Agent, resource: {resource}, context: {{\n");
+        out.push_str(CONTEXT);
+        out.push_str("  } };\n");
+    }
     for tool in tools {
         let _ = write!(
             out,

@@ -1,4 +1,4 @@
-//! The policies that can match one agent, one action and one tool, in one environment.
+//! The policies that can match one agent, one action and one subject, in one environment.
 //!
 //! Cedar tries every policy of a set, about a microsecond each, whatever the scopes say. A slice holds
 //! only those whose scope matches; of these, the ones that read nothing of the call itself are evaluated once,
@@ -6,18 +6,19 @@
 //! A test shows that the answer is that of the whole set (`tests/equivalence.rs`).
 
 use crate::context::{self, Built, Environment, Needs};
-use crate::decide::{DecisionRequest, Verdicts};
-use crate::entity::{self, Placed};
+use crate::decide::{ActionKind, DecisionRequest, Verdicts};
+use crate::entity;
 use crate::evaluator::{Condition, Context, Parties};
 use crate::fold::{constant, fold};
 use crate::policy::Policy;
 use crate::reads::Reads;
+use crate::subject::Subject;
 use cedar_policy::{Effect, Entities};
-use interlock_catalog::{ApprovedTool, Shape};
+use interlock_catalog::Shape;
 use interlock_identity::Agent;
 use std::sync::{Arc, OnceLock};
 
-/// The policies for one agent, tool and action, and all that does not change from call to call.
+/// The policies for one agent, subject and action, and all that does not change from call to call.
 #[derive(Debug)]
 pub(crate) struct Slice {
     /// How the policies came out that no call can change.
@@ -28,7 +29,7 @@ pub(crate) struct Slice {
     live: Vec<Live>,
     needs: Needs,
     parties: Parties,
-    /// Whether the agent may know of the tool; filled when first asked.
+    /// Whether the agent may know of the subject; filled when first asked.
     pub(crate) listed: OnceLock<bool>,
 }
 
@@ -48,6 +49,8 @@ pub(crate) enum SliceError {
     UnknownTool,
     #[error("the policies in force were validated for another version of this tool")]
     OtherVersion,
+    #[error("this cannot be asked of policy")]
+    NotAsked,
     #[error("the request could not be put to policy")]
     Cedar(Box<str>),
 }
@@ -63,14 +66,15 @@ impl Slice {
         policies: &[Arc<Policy>],
         agent: &Agent,
         bound: bool,
-        tool: &ApprovedTool,
-        action: Placed,
+        subject: Subject<'_>,
+        action: ActionKind,
         environment: Option<Environment<'_>>,
     ) -> Result<Self, SliceError> {
-        let (principal, resource) = (entity::agent(agent), entity::tool(tool));
+        let action = subject.action(action).ok_or(SliceError::NotAsked)?;
+        let (principal, resource, shape) = (entity::agent(agent), subject.placed(), subject.shape());
         let mut all = vec![
             entity::agent_entity(agent, bound, &principal).map_err(unmade)?,
-            entity::tool_entity(tool, &resource).map_err(unmade)?,
+            subject.entity(&resource).map_err(unmade)?,
             entity::action_entity(&action),
         ];
         all.extend(entity::parent_entities([&principal, &resource, &action]));
@@ -79,13 +83,13 @@ impl Slice {
             fixed: Verdicts::default(),
             named: Vec::new(),
             live: Vec::new(),
-            needs: Needs::new(&Reads::default(), &Reads::default(), tool.input.shape()),
+            needs: Needs::new(&Reads::default(), &Reads::default(), shape),
             parties: Parties::new(&principal.uid, &action.uid, &resource.uid, entities),
             listed: OnceLock::new(),
         };
         let in_scope = |policy: &Policy| policy.scope.matches(&principal, &action, &resource);
         let policies = policies.iter().enumerate().filter(|(_, policy)| in_scope(policy));
-        slice.fill(policies, tool.input.shape(), bound, environment);
+        slice.fill(policies, shape, bound, environment);
         Ok(slice)
     }
 
@@ -147,7 +151,7 @@ impl Slice {
         Ok(verdicts)
     }
 
-    /// Whether some arguments could let the agent call the tool.
+    /// Whether some arguments could let the agent use the subject.
     pub(crate) fn is_reachable(&self, policies: &[Arc<Policy>]) -> bool {
         let asks = |index: &usize| policies.get(*index).is_some_and(|p| p.notes.step_up.is_some());
         let permitted = !self.fixed.permits.is_empty() || self.live.iter().any(|live| live.effect == Effect::Permit);

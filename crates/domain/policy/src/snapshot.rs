@@ -10,6 +10,7 @@ use crate::entity;
 use crate::policy::Policy;
 use crate::schema;
 use crate::slice::{Slice, SliceError};
+use crate::subject::Subject;
 use cedar_policy::{Effect, PolicySet, Schema, ValidationMode, Validator};
 use interlock_catalog::ApprovedTool;
 use interlock_identity::{Agent, Principal};
@@ -170,40 +171,40 @@ impl PolicySnapshot {
         }
     }
 
-    /// Whether the agent may know of the tool: some arguments could let it be called, with an approval
+    /// Whether the agent may know of the subject: some arguments could let it be used, with an approval
     /// or without, and no policy forbids to list it.
     #[must_use]
-    pub fn may_list(&self, principal: &Principal, tool: &ApprovedTool) -> bool {
-        self.slice(principal, tool, None).is_ok_and(|slice| {
+    pub fn may_list(&self, principal: &Principal, subject: Subject<'_>) -> bool {
+        self.slice(principal, subject, subject.use_of(), None).is_ok_and(|slice| {
             *slice.listed.get_or_init(|| {
-                slice.is_reachable(&self.policies) && !self.list_is_forbidden(&principal.agent, principal.bound, tool)
+                slice.is_reachable(&self.policies)
+                    && !self.list_is_forbidden(&principal.agent, principal.bound, subject)
             })
         })
     }
 
-    fn list_is_forbidden(&self, agent: &Agent, bound: bool, tool: &ApprovedTool) -> bool {
-        let list = entity::list_action();
-        Slice::new(&self.policies, agent, bound, tool, list, None).map_or(true, |slice| {
+    fn list_is_forbidden(&self, agent: &Agent, bound: bool, subject: Subject<'_>) -> bool {
+        Slice::new(&self.policies, agent, bound, subject, ActionKind::List, None).map_or(true, |slice| {
             let asks = |i: &usize| self.policies.get(*i).is_some_and(|p| p.notes.step_up.is_some());
             !slice.fixed().errors.is_empty() || !slice.fixed().forbids.iter().all(asks)
         })
     }
 
     fn decide_list(&self, request: &DecisionRequest<'_>) -> Decision {
-        if !self.may_list(request.principal, request.tool) {
-            let mut denied = Decision::unanswerable("the agent may not call this tool, so it may not know of it");
+        if !self.may_list(request.principal, request.subject) {
+            let mut denied = Decision::unanswerable("the agent may not use this, so it may not know of it");
             denied.code = Some(Code::PolicyDenied);
             return denied;
         }
-        let mut allowed = Decision::unanswerable("some calls of this tool may be allowed");
+        let mut allowed = Decision::unanswerable("some uses of this may be allowed");
         (allowed.outcome, allowed.code) = (Outcome::Allow, None);
         allowed
     }
 
     pub(crate) fn evaluate(&self, request: &DecisionRequest<'_>) -> Result<Verdicts, SliceError> {
         let environment = Environment { name: request.environment, mode: request.mode };
-        let slice = self.slice(request.principal, request.tool, Some(environment))?;
-        slice.evaluate(request, request.tool.input.shape())
+        let slice = self.slice(request.principal, request.subject, request.action, Some(environment))?;
+        slice.evaluate(request, request.subject.shape())
     }
 
     pub(crate) fn policies(&self) -> &[Arc<Policy>] {
@@ -213,9 +214,15 @@ impl PolicySnapshot {
     fn slice(
         &self,
         principal: &Principal,
-        tool: &ApprovedTool,
+        subject: Subject<'_>,
+        action: ActionKind,
         environment: Option<Environment<'_>>,
     ) -> Result<Arc<Slice>, SliceError> {
+        let (Subject::Tool(tool), ActionKind::Call) = (subject, action) else {
+            // Servers name these at will, so that what is made for one of them is not kept.
+            let (agent, bound) = (&principal.agent, principal.bound);
+            return Slice::new(&self.policies, agent, bound, subject, action, environment).map(Arc::new);
+        };
         let (index, known) =
             self.tools.get(&tool.server).and_then(|tools| tools.get(tool.name())).ok_or(SliceError::UnknownTool)?;
         // A definition or facts approved since then have another schema and other attributes.
@@ -228,9 +235,9 @@ impl PolicySnapshot {
         if let Some(slice) = slices.get(&SliceRef { principal, tool: *index, environment }) {
             return Ok(slice.clone());
         }
-        let action = entity::typed_action(known);
         let (agent, bound) = (&principal.agent, principal.bound);
-        let slice = Arc::new(Slice::new(&self.policies, agent, bound, known, action, environment)?);
+        let slice = Slice::new(&self.policies, agent, bound, Subject::Tool(known), action, environment)?;
+        let slice = Arc::new(slice);
         if slices.len() >= MOST_SLICES {
             slices.clear();
         }
@@ -273,7 +280,8 @@ fn validate(policies: &[Arc<Policy>], schema: &str) -> Result<Vec<Diagnostic>, I
 
 /// Policies whose scope nothing that this build asks can match.
 fn never_asked(policies: &[Arc<Policy>], tools: &[Arc<ApprovedTool>]) -> Vec<Diagnostic> {
-    let list = entity::list_action();
+    let plain = ActionKind::PLAIN.map(|kind| entity::plain_action(kind.as_str()));
+    let list = entity::plain_action(ActionKind::List.as_str());
     let placed: Vec<_> = tools.iter().map(|tool| (entity::typed_action(tool), entity::tool(tool))).collect();
     let any_tool = |policy: &Policy| {
         placed.iter().any(|(action, tool)| {
@@ -281,9 +289,14 @@ fn never_asked(policies: &[Arc<Policy>], tools: &[Arc<ApprovedTool>]) -> Vec<Dia
                 && entity::resource_matches(&policy.scope.resource, tool)
         })
     };
+    // Which resources and prompts there are only servers know.
+    let any_other = |policy: &Policy| {
+        plain.iter().any(|action| entity::action_matches(&policy.scope.action, action))
+            && !entity::is_for_tools(&policy.scope.resource)
+    };
     let mut found = Vec::new();
     for policy in policies {
-        if entity::action_matches(&policy.scope.action, &entity::list_action())
+        if entity::action_matches(&policy.scope.action, &list)
             && policy.effect == Effect::Permit
             && matches!(policy.scope.action, cedar_policy::ActionConstraint::Eq(_))
         {
@@ -292,7 +305,7 @@ fn never_asked(policies: &[Arc<Policy>], tools: &[Arc<ApprovedTool>]) -> Vec<Dia
                 format!("the permit `{}` is for `list`, which needs none", policy.id),
                 "a tool is listed where some call of it may be allowed; only forbids change that",
             ));
-        } else if !tools.is_empty() && !any_tool(policy) {
+        } else if !tools.is_empty() && !any_tool(policy) && !any_other(policy) {
             found.push(Diagnostic::at(
                 &policy.place,
                 format!("the policy `{}` can never match: no approved tool and no action asked of policy is in its scope", policy.id),

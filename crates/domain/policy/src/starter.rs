@@ -37,6 +37,8 @@ pub fn preset_files(preset: Preset, signer: Option<&dyn Signer>) -> BundleFiles 
             ("reads.cedar", include_str!("../starter/starter/reads.cedar")),
             ("writes.cedar", include_str!("../starter/starter/writes.cedar")),
             ("step_up.cedar", include_str!("../starter/starter/step_up.cedar")),
+            ("offers.cedar", include_str!("../starter/starter/offers.cedar")),
+            ("questions.cedar", include_str!("../starter/starter/questions.cedar")),
             ("secrets.cedar", include_str!("../starter/starter/secrets.cedar")),
             ("tests/starter.json", include_str!("../starter/starter/tests/starter.json")),
         ],

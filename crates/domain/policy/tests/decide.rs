@@ -5,7 +5,7 @@ mod common;
 
 use common::{Call, principal, snapshot, tools};
 use interlock_model::{Code, Outcome, Tier};
-use interlock_policy::{ActionKind, PolicySnapshot};
+use interlock_policy::{ActionKind, PolicySnapshot, Subject};
 use std::sync::Arc;
 
 const PERMIT: &str = r#"@id("p") permit(principal, action in Interlock::Action::"call", resource is Interlock::Tool);"#;
@@ -185,7 +185,7 @@ fn invariant_4_3_a_tool_that_the_snapshot_does_not_know_is_denied() {
     for tool in [other, changed] {
         let call = Call::new(&tool, "{}");
         assert_eq!(call.decide(&snapshot).code, Some(Code::PolicyError));
-        assert!(!snapshot.may_list(&call.principal, &call.tool));
+        assert!(!snapshot.may_list(&call.principal, Subject::Tool(&call.tool)));
     }
     // The same definition and facts in another allocation are the same tool.
     assert_eq!(Call::new(&tools()[0], r#"{"path":"/a"}"#).decide(&snapshot).outcome, Outcome::Allow);
@@ -314,8 +314,8 @@ fn a_tool_is_listed_where_some_call_may_be_allowed() {
     ] {
         let snapshot = with(&policies);
         let call = Call::new(&tools()[0], "{}");
-        assert_eq!(snapshot.may_list(&call.principal, &call.tool), listed, "{name}");
-        assert_eq!(snapshot.may_list(&call.principal, &call.tool), listed, "{name}, asked again");
+        assert_eq!(snapshot.may_list(&call.principal, Subject::Tool(&call.tool)), listed, "{name}");
+        assert_eq!(snapshot.may_list(&call.principal, Subject::Tool(&call.tool)), listed, "{name}, asked again");
         let mut request = call.request();
         request.action = ActionKind::List;
         assert_eq!(snapshot.decide(&request).outcome == Outcome::Allow, listed, "{name}");

@@ -284,7 +284,7 @@ impl Asked {
             "session": {"labels": if self.pii { vec!["pii"] } else { vec![] }, "calls": self.calls},
             "inspected": self.findings.is_some(),
             "findings": if self.findings == Some(true) { vec!["sql"] } else { vec![] },
-            "facts": {"secret_path": self.path == "/srv/.env"},
+            "facts": {"secret_path": self.path == "/srv/.env", "asks_secret": false},
             "approval": {"given": self.approval > 0, "tier": self.approval},
             "credential": {"kind": if self.bound { "key" } else { "none" }},
             "time": {

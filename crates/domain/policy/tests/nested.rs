@@ -114,7 +114,7 @@ fn context(arguments: &Drawn, approval: u8) -> Context {
         ("session", record(vec![("labels", Value::new_set([])), ("calls", Value::new_long(0))])),
         ("inspected", Value::new_bool(false)),
         ("findings", Value::new_set([])),
-        ("facts", record(vec![("secret_path", Value::new_bool(false))])),
+        ("facts", record(vec![("secret_path", Value::new_bool(false)), ("asks_secret", Value::new_bool(false))])),
         (
             "approval",
             record(vec![("given", Value::new_bool(approval > 0)), ("tier", Value::new_long(approval.into()))]),

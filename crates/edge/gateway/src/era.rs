@@ -2,8 +2,8 @@
 //!
 //! Source: MCP 2026-07-28, basic/versioning; before it, a request without a version is 2025-03-26.
 
-use interlock_engine::front::NotIdentified;
-use interlock_mcp::{Era, FrameError, Revision, RpcError, answer::quote};
+use interlock_engine::front::{Endpoint, Governed, NotIdentified};
+use interlock_mcp::{Ask, Era, FrameError, Listed, Revision, RpcError, answer::quote};
 use interlock_model::Code;
 use interlock_model::json::{Fault, JsonError, View};
 
@@ -28,6 +28,17 @@ pub(crate) fn classify(header: Option<&str>, params: Option<View<'_>>) -> Result
         None => Ok(Era::Legacy),
         Some(Ok(revision)) => Ok(revision.era()),
         Some(Err(_)) => Err(unsupported(header.unwrap_or_default(), &Revision::ALL[1..])),
+    }
+}
+
+/// Whether some server behind the endpoint has what is asked for. Tools there always are: the gateway lists them.
+pub(crate) fn is_served<G: Governed>(governed: &G, endpoint: &Endpoint, ask: Ask) -> bool {
+    match ask {
+        Ask::Call | Ask::List(Listed::Tools) => true,
+        Ask::Read | Ask::List(Listed::Resources | Listed::Templates) => governed.offers(endpoint).resources,
+        Ask::Subscribe | Ask::Unsubscribe => governed.offers(endpoint).subscribe,
+        Ask::Prompt | Ask::List(Listed::Prompts) => governed.offers(endpoint).prompts,
+        Ask::Complete => governed.offers(endpoint).completions,
     }
 }
 

@@ -2,16 +2,27 @@
 //!
 //! Source: MCP 2025-11-25, basic/lifecycle and basic/utilities.
 
+use crate::side::{LegacySide, Sink, severity};
 use crate::{SERVER_INFO, era};
 use bytes::Bytes;
 use interlock_engine::front::{Caller, Governed};
-use interlock_mcp::{Era, Notification, Request, Revision, RpcError, answer};
+use interlock_mcp::{Ask, Era, Listed, Notification, Offers, Request, Revision, RpcError, answer};
 use interlock_model::Code;
 
 /// What a notification of the server says when the tools that a client may see have changed.
 pub(crate) const LIST_CHANGED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
 
-/// Answers `initialize`: the revision that holds from now on, and the response.
+/// What `initialize` settles.
+pub(crate) struct Opened {
+    /// Holds from now on.
+    pub(crate) revision: Revision,
+    /// What the client can do, a JSON object; empty where it said nothing.
+    pub(crate) capabilities: Bytes,
+    /// The response.
+    pub(crate) message: Bytes,
+}
+
+/// Answers `initialize`, toward a client for which there is what `offers` says.
 ///
 /// A client that asks for a revision that is not served here is offered the newest one with sessions;
 /// it may go on with that or leave.
@@ -19,7 +30,7 @@ pub(crate) const LIST_CHANGED: &[u8] = br#"{"jsonrpc":"2.0","method":"notificati
 /// # Errors
 ///
 /// -32602 if no revision is asked for.
-pub(crate) fn initialize(request: &Request, oldest: Revision) -> Result<(Revision, Bytes), RpcError> {
+pub(crate) fn initialize(request: &Request, oldest: Revision, offers: Offers) -> Result<Opened, RpcError> {
     let asked = request.param("protocolVersion").and_then(|v| v.as_str()).ok_or_else(|| {
         RpcError::new(RpcError::INVALID_PARAMS, Code::Malformed, "`initialize` lacks `params.protocolVersion`")
     })?;
@@ -28,21 +39,63 @@ pub(crate) fn initialize(request: &Request, oldest: Revision) -> Result<(Revisio
         _ => Revision::NEWEST_LEGACY,
     };
     let result = format!(
-        r#"{{"protocolVersion":"{revision}","capabilities":{{"tools":{{"listChanged":true}}}},"serverInfo":{SERVER_INFO}}}"#
+        r#"{{"protocolVersion":"{revision}","capabilities":{{{}}},"serverInfo":{SERVER_INFO}}}"#,
+        capabilities(offers)
     );
-    Ok((revision, answer::result(request.id(), result.as_bytes())))
+    let message = answer::result(request.id(), result.as_bytes());
+    let able = request.param("capabilities").filter(|c| c.members().next().is_some());
+    let capabilities = able.map_or_else(Bytes::new, |able| request.bytes().slice(able.span()));
+    Ok(Opened { revision, capabilities, message })
+}
+
+/// The inside of `capabilities`.
+fn capabilities(offers: Offers) -> String {
+    let mut out = r#""tools":{"listChanged":true}"#.to_owned();
+    if offers.prompts {
+        out.push_str(r#","prompts":{}"#);
+    }
+    if offers.resources {
+        out.push_str(r#","resources":{}"#);
+    }
+    if offers.completions {
+        out.push_str(r#","completions":{}"#);
+    }
+    if offers.logging {
+        out.push_str(r#","logging":{}"#);
+    }
+    out
 }
 
 /// Answers a request within a session.
-pub(crate) async fn answer<G: Governed>(governed: &G, caller: Caller, request: Request) -> Bytes {
-    match request.method() {
-        "tools/call" => governed.call_tool(caller, request).await.message,
-        "tools/list" => match governed.list_tools(&caller, &request).await {
+pub(crate) async fn answer<G: Governed, S: Sink>(
+    governed: &G,
+    caller: Caller,
+    request: Request,
+    side: LegacySide<S>,
+) -> Bytes {
+    let unknown = |request: &Request| era::unknown_method(request.method()).to_frame(Some(request.id()));
+    match (request.method(), Ask::of(request.method())) {
+        ("ping", _) => answer::result(request.id(), b"{}"),
+        ("logging/setLevel", _) if governed.offers(&caller.endpoint).logging => {
+            let Some(severity) = request.param("level").and_then(severity) else {
+                let error =
+                    RpcError::new(RpcError::INVALID_PARAMS, Code::InvalidArguments, "`params.level` is no log level");
+                return error.to_frame(Some(request.id()));
+            };
+            let told = governed.set_level(caller, request).await;
+            if told.error.is_none() {
+                side.set_level(severity);
+            }
+            told.message
+        }
+        (_, Some(Ask::List(Listed::Tools))) => match governed.list_tools(&caller, &request).await {
             Ok(result) => answer::result(request.id(), &result),
             Err(error) => error.to_frame(Some(request.id())),
         },
-        "ping" => answer::result(request.id(), b"{}"),
-        other => era::unknown_method(other).to_frame(Some(request.id())),
+        (_, Some(ask)) if era::is_served(governed, &caller.endpoint, ask) => {
+            governed.ask(caller, ask, request, &side).await.message
+        }
+        _ => unknown(&request),
     }
 }
 
@@ -90,12 +143,15 @@ mod tests {
         ] {
             let text =
                 format!(r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"{asked}"}}}}"#);
-            let (revision, message) = initialize(&request(&text), oldest).unwrap();
+            let Opened { revision, message, .. } = initialize(&request(&text), oldest, Offers::default()).unwrap();
             assert_eq!(revision, expected, "{asked}");
             let value: serde_json::Value = serde_json::from_slice(&message).unwrap();
             assert_eq!(value["result"]["protocolVersion"], expected.as_str());
         }
         let without = request(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
-        assert_eq!(initialize(&without, R::V2025_03_26).unwrap_err().rpc_code, RpcError::INVALID_PARAMS);
+        assert_eq!(
+            initialize(&without, R::V2025_03_26, Offers::default()).err().unwrap().rpc_code,
+            RpcError::INVALID_PARAMS
+        );
     }
 }

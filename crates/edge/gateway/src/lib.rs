@@ -12,6 +12,8 @@ pub mod http;
 mod legacy;
 mod line;
 mod modern;
+mod parking;
+mod side;
 mod stamp;
 pub mod stdio;
 

@@ -2,11 +2,12 @@
 //!
 //! Source: MCP 2026-07-28, basic and basic/versioning.
 
+use crate::side::severity;
 use crate::{SERVER_INFO, era, stamp};
 use bytes::Bytes;
 use http::StatusCode;
-use interlock_engine::front::{Caller, Governed};
-use interlock_mcp::{Request, Revision, RpcError, answer};
+use interlock_engine::front::{Aside, Caller, Governed};
+use interlock_mcp::{Ask, Listed, Offers, Request, Revision, RpcError, answer};
 use interlock_model::Code;
 use interlock_model::json::{Kind, View};
 
@@ -14,6 +15,7 @@ use interlock_model::json::{Kind, View};
 pub(crate) const SERVED: [Revision; 1] = [Revision::V2026_07_28];
 
 const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
 /// Checks the envelope of a request. `header` is the transport's version header: `None` where the
 /// transport has none, `Some(None)` where it has but the request did not send it.
@@ -50,31 +52,72 @@ pub(crate) fn mismatch(message: &str) -> RpcError {
 /// Answers a request whose envelope holds. The status is that of HTTP: 404 for a method that is not
 /// served, 400 for a call that needs a capability which the client did not declare; everything else is in
 /// the message.
-pub(crate) async fn answer<G: Governed>(governed: &G, caller: Caller, request: Request) -> (StatusCode, Bytes) {
+pub(crate) async fn answer<G: Governed>(
+    governed: &G,
+    caller: Caller,
+    request: Request,
+    aside: &dyn Aside,
+) -> (StatusCode, Bytes) {
     const MISSING_CAPABILITY: i64 = -32021;
     let id = request.id().clone();
-    let message = match request.method() {
-        "tools/call" => {
-            let answered = governed.call_tool(caller, request).await;
+    let message = match (request.method(), Ask::of(request.method())) {
+        ("server/discover", _) => answer::result(&id, discovery(governed.offers(&caller.endpoint)).as_bytes()),
+        (_, Some(Ask::List(Listed::Tools))) => match governed.list_tools(&caller, &request).await {
+            Ok(result) => answer::result(&id, &stamp::list(result)),
+            Err(error) => error.to_frame(Some(&id)),
+        },
+        (_, Some(ask)) if is_of_this_era(ask) && era::is_served(governed, &caller.endpoint, ask) => {
+            let answered = governed.ask(caller, ask, request, aside).await;
             if answered.error == Some(MISSING_CAPABILITY) {
                 return (StatusCode::BAD_REQUEST, answered.message);
             }
             answered.message
         }
-        "tools/list" => match governed.list_tools(&caller, &request).await {
-            Ok(result) => answer::result(&id, &stamp::list(result)),
-            Err(error) => error.to_frame(Some(&id)),
-        },
-        "server/discover" => answer::result(&id, discovery().as_bytes()),
-        other => return (StatusCode::NOT_FOUND, era::unknown_method(other).to_frame(Some(&id))),
+        (other, _) => return (StatusCode::NOT_FOUND, era::unknown_method(other).to_frame(Some(&id))),
     };
     (StatusCode::OK, message)
 }
 
+/// Subscriptions are asked for with `subscriptions/listen` here.
+const fn is_of_this_era(ask: Ask) -> bool {
+    !matches!(ask, Ask::Subscribe | Ask::Unsubscribe)
+}
+
+/// What the client can do, as its request says; empty where that is nothing.
+pub(crate) fn capabilities(request: &Request) -> Bytes {
+    let said = request.param("_meta").and_then(|meta| meta.get(META_CAPABILITIES));
+    let said = said.filter(|capabilities| capabilities.members().next().is_some());
+    said.map_or_else(Bytes::new, |said| request.bytes().slice(said.span()))
+}
+
+/// The mildest severity that the request asks to be told of.
+pub(crate) fn level(request: &Request) -> Option<u8> {
+    request.param("_meta")?.get(META_LOG_LEVEL).and_then(severity)
+}
+
+/// Whether anything may come before the answer: the client can be asked, or asks to be told.
+pub(crate) fn may_hear(request: &Request) -> bool {
+    request.param("_meta").is_some_and(|meta| {
+        let able = meta.get(META_CAPABILITIES).is_some_and(|c| c.members().next().is_some());
+        able || meta.get(META_LOG_LEVEL).is_some() || meta.get("progressToken").is_some()
+    })
+}
+
 /// What `server/discover` says. No `listChanged`: in this era it would promise `subscriptions/listen`.
-fn discovery() -> String {
+fn discovery(offers: Offers) -> String {
+    let mut capabilities = r#""tools":{}"#.to_owned();
+    for (offered, member) in [
+        (offers.prompts, r#","prompts":{}"#),
+        (offers.resources, r#","resources":{}"#),
+        (offers.completions, r#","completions":{}"#),
+        (offers.logging, r#","logging":{}"#),
+    ] {
+        if offered {
+            capabilities.push_str(member);
+        }
+    }
     format!(
-        r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{{"tools":{{}}}},"ttlMs":0,"cacheScope":"private","_meta":{{"io.modelcontextprotocol/serverInfo":{SERVER_INFO}}}}}"#,
+        r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{{{capabilities}}},"ttlMs":0,"cacheScope":"private","_meta":{{"io.modelcontextprotocol/serverInfo":{SERVER_INFO}}}}}"#,
         Revision::V2026_07_28
     )
 }
@@ -110,7 +153,7 @@ mod tests {
 
     #[test]
     fn discovery_is_json() {
-        let value: serde_json::Value = serde_json::from_str(&discovery()).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&discovery(Offers::default())).unwrap();
         assert_eq!(value["supportedVersions"], serde_json::json!(["2026-07-28"]));
         assert_eq!(value["cacheScope"], "private");
     }

@@ -4,6 +4,8 @@
 
 use crate::flight::{Flights, Grounded};
 use crate::line::{Line, Lines};
+use crate::parking::{self, Desk, Leg, ModernSide, Parking, Running};
+use crate::side::{LegacySide, Shared, Sink, one_line};
 use crate::{batch, era, legacy, modern};
 use bytes::Bytes;
 use interlock_engine::front::{Caller, Endpoint, Governed};
@@ -29,11 +31,19 @@ pub struct StdioOptions {
     pub in_flight: usize,
     /// How long the end of input waits for what is under way.
     pub drain: Duration,
+    /// How long the host may take to answer what a server asks: a person may have to read it.
+    pub question_timeout: Duration,
 }
 
 impl Default for StdioOptions {
     fn default() -> Self {
-        Self { endpoint: Endpoint::All, message_bytes: 4 << 20, in_flight: 128, drain: Duration::from_secs(10) }
+        Self {
+            endpoint: Endpoint::All,
+            message_bytes: 4 << 20,
+            in_flight: 128,
+            drain: Duration::from_secs(10),
+            question_timeout: Duration::from_secs(600),
+        }
     }
 }
 
@@ -82,8 +92,18 @@ where
     let (out, queue) = mpsc::channel(64);
     let writing = tokio::spawn(write(queue, writer));
     let flights = Flights::new(options.in_flight);
-    let mut connection =
-        Connection { governed, presented, options, flights, out, revision: None, work: JoinSet::new() };
+    let mut connection = Connection {
+        governed,
+        presented,
+        options,
+        flights,
+        out,
+        revision: None,
+        capabilities: Bytes::new(),
+        shared: Arc::default(),
+        parking: Arc::default(),
+        work: JoinSet::new(),
+    };
     catalog_epoch.mark_unchanged();
     let ended = loop {
         tokio::select! {
@@ -116,13 +136,7 @@ where
 
 async fn write<W: AsyncWrite + Unpin>(mut queue: mpsc::Receiver<Bytes>, mut writer: W) -> io::Result<()> {
     while let Some(message) = queue.recv().await {
-        // A line feed within a message is space between its values: in strings it is always escaped.
-        if memchr::memchr2(b'\n', b'\r', &message).is_some() {
-            let spaced: Vec<u8> = message.iter().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }).collect();
-            writer.write_all(&spaced).await?;
-        } else {
-            writer.write_all(&message).await?;
-        }
+        writer.write_all(&one_line(&message)).await?;
         writer.write_all(b"\n").await?;
         writer.flush().await?;
     }
@@ -137,6 +151,10 @@ struct Connection<G> {
     out: mpsc::Sender<Bytes>,
     /// What `initialize` settled on; a modern host never sends one.
     revision: Option<Revision>,
+    /// What a legacy host said that it can do.
+    capabilities: Bytes,
+    shared: Arc<Shared>,
+    parking: Arc<Parking<Lined>>,
     work: JoinSet<()>,
 }
 
@@ -165,8 +183,7 @@ impl<G: Governed> Connection<G> {
                 Err(message) => self.send(message).await,
             },
             Ok(Frame::Notification(notification)) => self.notification(&notification),
-            // Nothing is asked of hosts, so there is nothing to answer.
-            Ok(Frame::Response(_)) => {}
+            Ok(Frame::Response(response)) => self.shared.questions.reply(response),
             Err(FrameError::Batch) if self.revision == Some(Revision::V2025_03_26) => self.batch(&text).await,
             Err(error) => self.refuse(&era::unreadable(error)).await,
         }
@@ -191,7 +208,10 @@ impl<G: Governed> Connection<G> {
                     self.notification(&notification);
                     continue;
                 }
-                Ok(Frame::Response(_)) => continue,
+                Ok(Frame::Response(response)) => {
+                    self.shared.questions.reply(response);
+                    continue;
+                }
                 Err(error) => Err(era::unreadable(error).to_frame(None)),
             };
             work.push(async move {
@@ -225,9 +245,10 @@ impl<G: Governed> Connection<G> {
         let revision = match era {
             Era::Modern => modern::check_envelope(request.params(), None).map_err(to)?,
             Era::Legacy if request.method() == "initialize" => {
-                let (revision, message) = legacy::initialize(&request, Revision::V2024_11_05).map_err(to)?;
-                self.revision = Some(revision);
-                return Ok(Begun::Answer(message));
+                let offers = self.governed.offers(&self.options.endpoint);
+                let opened = legacy::initialize(&request, Revision::V2024_11_05, offers).map_err(to)?;
+                (self.revision, self.capabilities) = (Some(opened.revision), opened.capabilities);
+                return Ok(Begun::Answer(opened.message));
             }
             Era::Legacy => match self.revision {
                 Some(revision) => revision,
@@ -246,15 +267,41 @@ impl<G: Governed> Connection<G> {
             Grounded::Duplicate => legacy::duplicate_id().to_frame(None),
             Grounded::Full => to(era::overloaded()),
         })?;
-        let caller = Caller { principal, endpoint: self.options.endpoint.clone(), revision, received_us };
+        let capabilities = match era {
+            Era::Modern => modern::capabilities(&request),
+            Era::Legacy => self.capabilities.clone(),
+        };
+        let endpoint = self.options.endpoint.clone();
+        let caller = Caller { principal, endpoint, revision, capabilities, received_us };
         let governed = self.governed.clone();
+        let (sink, patience) = (Lined(self.out.clone()), self.options.question_timeout);
+        let (shared, parking) = (self.shared.clone(), self.parking.clone());
         Ok(Begun::Work(async move {
             // A cancelled request has no answer (basic/utilities/cancellation).
             match era {
                 Era::Modern => {
-                    flight.run(modern::answer(&*governed, caller, request)).await.map(|(_, message)| message)
+                    let leg = Leg {
+                        id: request.id().clone(),
+                        principal: caller.principal.clone(),
+                        endpoint: caller.endpoint.clone(),
+                        about: parking::about(&request),
+                    };
+                    let running = match parking.resume(&request, &leg) {
+                        Some(Ok(running)) => running,
+                        Some(Err(error)) => return Some(error.to_frame(Some(&leg.id))),
+                        None => {
+                            let (desk, level) = (Arc::<Desk>::default(), modern::level(&request));
+                            let side = ModernSide::new(sink.clone(), desk.clone(), level, patience);
+                            let work = async move { modern::answer(&*governed, caller, request, &side).await };
+                            Running::new(work, desk, sink)
+                        }
+                    };
+                    flight.run(parking.run(running, leg)).await.map(|(_, message)| message)
                 }
-                Era::Legacy => flight.run(legacy::answer(&*governed, caller, request)).await,
+                Era::Legacy => {
+                    let side = LegacySide::new(sink, shared, patience);
+                    flight.run(legacy::answer(&*governed, caller, request, side)).await
+                }
             }
         }))
     }
@@ -263,6 +310,16 @@ impl<G: Governed> Connection<G> {
         let within = self.options.drain;
         let _ = tokio::time::timeout(within, async { while self.work.join_next().await.is_some() {} }).await;
         // What is still under way is dropped here, which cancels it.
+    }
+}
+
+/// Lines on their way to the host.
+#[derive(Clone)]
+struct Lined(mpsc::Sender<Bytes>);
+
+impl Sink for Lined {
+    fn put(&self, message: Bytes) -> bool {
+        self.0.try_send(message).is_ok()
     }
 }
 

@@ -96,7 +96,14 @@ fn is_of_tool(call: &CallRecord, wanted: &str) -> bool {
         tool.name.as_str() == wanted
             || exposed.is_some_and(|(server, name)| tool.server.as_str() == server && tool.name.as_str() == name)
     });
-    pinned || call.requested.as_deref() == Some(wanted)
+    let subject = call.subject.as_ref().is_some_and(|subject| {
+        let exposed = wanted.split_once("__");
+        subject.method == wanted
+            || subject.name.as_deref().is_some_and(|name| {
+                name == wanted || exposed.is_some_and(|(server, n)| subject.server.as_str() == server && n == name)
+            })
+    });
+    pinned || subject || call.requested.as_deref() == Some(wanted)
 }
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {

@@ -8,6 +8,7 @@
 //! No client capability is declared, so servers' own requests, save `ping`, are refused.
 //! Source: MCP 2024-11-05 to 2026-07-28.
 
+mod aside;
 mod breaker;
 mod event;
 mod freshness;

@@ -1,6 +1,7 @@
 //! What the parts of one server's connection share: where changes are announced, what is counted, and
 //! how a fault is worded.
 
+use crate::aside::is_aside;
 use crate::event::Counters;
 use crate::freshness::Freshness;
 use crate::secret::Redactor;
@@ -70,6 +71,8 @@ pub(crate) enum Inbound {
     Response(Response),
     /// These bytes go back to the server.
     Reply(Vec<u8>),
+    /// A call may have to hear it.
+    Aside(Frame),
     /// Nothing more.
     Done,
 }
@@ -95,16 +98,25 @@ impl Link {
                 self.changed();
                 Inbound::Done
             }
-            Frame::Notification(_) => {
-                count(&self.tally.notifications_dropped);
-                Inbound::Done
-            }
+            aside if is_aside(&aside) => Inbound::Aside(aside),
+            unheard => self.unheard(unheard, lines),
+        }
+    }
+
+    /// Handles what no call hears: a notification is dropped, a question refused.
+    pub(crate) fn unheard(&self, frame: Frame, lines: bool) -> Inbound {
+        match frame {
             Frame::Request(request) => {
                 if request.method() != "ping" {
                     count(&self.tally.requests_refused);
                 }
                 Inbound::Reply(outbound::answer(&request, lines))
             }
+            Frame::Notification(_) => {
+                count(&self.tally.notifications_dropped);
+                Inbound::Done
+            }
+            Frame::Response(response) => Inbound::Response(response),
         }
     }
 

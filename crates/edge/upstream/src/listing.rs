@@ -19,12 +19,14 @@ pub(crate) struct Listing {
     pub(crate) tools: Vec<Bytes>,
     /// Tells listings apart.
     pub(crate) digest: Digest,
+    /// The headers that calls of them repeat arguments in, by tool.
+    pub(crate) headers: HashMap<Box<str>, Vec<header::ParamHeader>>,
 }
 
 /// Most pages; a server that always has one more is not listing.
 const MAX_PAGES: usize = 1000;
 
-/// Lists all tools of `session`, and tells it which headers their calls need.
+/// Lists all tools of `session`, and which headers their calls need toward a modern server.
 pub(crate) async fn list(
     session: &Session,
     link: &Link,
@@ -51,7 +53,7 @@ pub(crate) async fn list(
             if tool.kind() != Kind::Object {
                 return Err(invalid("a tool that is no object".into()));
             }
-            if session.wants_param_headers() && !note_headers(tool, &mut headers) {
+            if !note_headers(tool, &mut headers) && session.wants_param_headers() {
                 // MCP 2026-07-28, "Custom headers from tool parameters": such a tool must not be used.
                 count(&link.tally.tools_dropped);
                 continue;
@@ -67,10 +69,9 @@ pub(crate) async fn list(
         }
         params = format!("\"cursor\":{}", String::from_utf8_lossy(cursor.raw()));
     }
-    session.set_param_headers(headers);
     let parts: Vec<&[u8]> = tools.iter().map(AsRef::as_ref).collect();
     let digest = Digest::of_parts("interlock/listing", &parts);
-    Ok(Listing { tools, digest })
+    Ok(Listing { tools, digest, headers })
 }
 
 /// Whether the tool's annotations are acceptable; notes them if there are any.

@@ -13,8 +13,9 @@ use crate::secret::Redactor;
 use crate::session::{Call, Called, OPENING, Session, Way};
 use crate::spec::{ClientInfo, ServerSpec};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use interlock_engine::front::Aside;
 use interlock_engine::ports::UpstreamFault;
-use interlock_mcp::Response;
+use interlock_mcp::{Era, Offers, Response, Revision};
 use interlock_model::{Code, Digest};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
@@ -37,6 +38,10 @@ pub(crate) struct Server {
     client: ClientInfo,
     link: Arc<Link>,
     session: ArcSwapOption<Session>,
+    /// The same server in the modern era, where the session is a legacy one and it speaks both.
+    modern: ArcSwapOption<Session>,
+    /// What it said that it has, when it was last connected to.
+    offers: ArcSwap<Offers>,
     health: ArcSwap<Health>,
     queue: Queue,
     breaker: Breaker,
@@ -75,6 +80,8 @@ impl Server {
             client,
             link,
             session: ArcSwapOption::empty(),
+            modern: ArcSwapOption::empty(),
+            offers: ArcSwap::default(),
             health: ArcSwap::from_pointee(Health::is(Condition::Connecting)),
             relist: AtomicBool::new(false),
         })
@@ -132,19 +139,19 @@ impl Server {
     ///
     /// It is sent twice only where the first time did nothing: the server did not know the session, or the
     /// connection was gone before anything of the call went over it.
-    pub(crate) async fn forward(&self, call: &Call) -> Result<Response, UpstreamFault> {
+    pub(crate) async fn forward(&self, call: &Call, client: &dyn Aside) -> Result<Response, UpstreamFault> {
         self.well()?;
         let compared = self.link.freshness.listing();
         let _place = self.place(call).await?;
-        let deadline = Instant::now() + call.timeout.min(self.spec.timeout);
+        let patience = call.timeout.min(self.spec.timeout);
+        let deadline = Instant::now() + patience;
         let mut last = None;
         for _ in 0..2 {
             self.settled_as(compared, deadline).await?;
-            let session = self.session.load_full();
-            let Some(session) = session else {
+            let Some(session) = self.session_for(call.revision) else {
                 return Err(self.link.unsent(Code::ServerUnavailable, "not connected"));
             };
-            match session.call(call, deadline).await {
+            match session.call(call, patience, client).await {
                 Ok(Called::Answered(response)) => {
                     self.breaker.answered();
                     return Ok(response);
@@ -167,6 +174,21 @@ impl Server {
         }
         let forgetful = || self.link.unsent(Code::ServerUnavailable, "forgets its sessions as soon as they are opened");
         Err(last.unwrap_or_else(forgetful))
+    }
+
+    /// The conversation in the client's own era, where the server speaks it, else the one there is.
+    fn session_for(&self, revision: Revision) -> Option<Arc<Session>> {
+        let modern = || self.modern.load_full().filter(|session| session.gone.ending().is_none());
+        if revision.era() == Era::Modern {
+            modern().or_else(|| self.session.load_full())
+        } else {
+            self.session.load_full()
+        }
+    }
+
+    /// What it said that it has, when it was last connected to.
+    pub(crate) fn offers(&self) -> Offers {
+        **self.offers.load()
     }
 
     /// Whether calls are sent to it at all.
@@ -245,6 +267,7 @@ impl Server {
                     let since = Instant::now();
                     let ending = self.serve(&session, events).await;
                     self.session.store(None);
+                    self.modern.store(None);
                     self.link.freshness.changed();
                     session.close().await;
                     if since.elapsed() > Duration::from_secs(10) {
@@ -284,7 +307,9 @@ impl Server {
         }
         // Before the first listing, so that nothing is missed between the two.
         session.listen();
+        self.offers.store(Arc::new(session.offers));
         self.session.store(Some(session.clone()));
+        let mut beside = session.way() == Way::Legacy;
         let mut listed = None;
         let mut due = Instant::now();
         loop {
@@ -298,8 +323,24 @@ impl Server {
             let trial = outage.as_ref().is_some_and(|o| o.next_try.is_zero() || listed.is_none());
             if asked || listed != Some(change) || now >= due || trial {
                 let patience = if trial && listed.is_some() { self.spec.tolerance.patience } else { OPENING };
-                match list(session, &self.link, self.spec.limits, now + patience).await {
+                let listing = list(session, &self.link, self.spec.limits, now + patience);
+                let listing = if std::mem::take(&mut beside) {
+                    let (listing, modern) =
+                        tokio::join!(listing, Session::open_modern(&self.spec, &self.client, &self.link));
+                    if let Some(modern) = modern {
+                        self.offers.store(Arc::new(session.offers.or(modern.offers)));
+                        self.modern.store(Some(Arc::new(modern)));
+                    }
+                    listing
+                } else {
+                    listing.await
+                };
+                match listing {
                     Ok(listing) => {
+                        session.set_param_headers(&listing.headers);
+                        if let Some(modern) = self.modern.load_full() {
+                            modern.set_param_headers(&listing.headers);
+                        }
                         if trial {
                             self.breaker.tried(Instant::now(), true);
                         }

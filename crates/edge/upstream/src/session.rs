@@ -3,6 +3,7 @@
 //! In scope: the opening exchange, ids, which members and headers a request gets, cancelling.
 //! Out of scope: transports, when to open again. Source: MCP 2025-11-25, lifecycle; 2026-07-28, discovery.
 
+use crate::aside::{Heard, Hearers, Listener, replies_to, wanted};
 use crate::event::ServerInfo;
 use crate::http::http_sse;
 use crate::http::peer::{self as http, Exchanged};
@@ -11,19 +12,21 @@ use crate::spec::{ClientInfo, Launch, ServerSpec};
 use crate::stdio::child::Program;
 use crate::stdio::peer as stdio;
 use crate::wire::header::{self, ParamHeader};
-use crate::wire::outbound::{self, Style};
+use crate::wire::outbound::{self, Differing, Style};
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use interlock_engine::front::Aside;
 use interlock_engine::ports::UpstreamFault;
-use interlock_mcp::{Era, Request, Response, Revision};
+use interlock_mcp::{Era, NameAt, Offers, Request, Response, Revision};
+use interlock_model::Code;
 use interlock_model::json::{self, Json, View};
-use interlock_model::{Code, ToolName};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// How long a server may take to start and to say what it speaks.
 pub(crate) const OPENING: Duration = Duration::from_secs(30);
@@ -31,14 +34,20 @@ pub(crate) const OPENING: Duration = Duration::from_secs(30);
 /// One call, in plain parts.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// The tool, by the server's own name.
-    pub(crate) tool: ToolName,
+    /// The member of the request that says what it is about, and the server's own name for that.
+    pub(crate) name: Option<(NameAt, Box<str>)>,
     /// Whose it is, where calls wait in turn: those with one key wait for each other, not others for them.
     pub(crate) key: u64,
     /// The request as the agent sent it.
     pub(crate) request: Request,
     /// Replaces the request's arguments.
     pub(crate) arguments: Option<Bytes>,
+    /// The server's own `requestState`.
+    pub(crate) state: Option<String>,
+    /// The revision that the client speaks.
+    pub(crate) revision: Revision,
+    /// What the client can do, a JSON object; empty for nothing.
+    pub(crate) capabilities: Bytes,
     /// How long the server may take.
     pub(crate) timeout: Duration,
 }
@@ -56,12 +65,13 @@ pub(crate) struct Session {
     pub(crate) revision: Revision,
     pub(crate) server_info: ServerInfo,
     pub(crate) gone: Arc<Gone>,
-    offers: Offers,
+    pub(crate) offers: Offers,
     style: Style,
     peer: Peer,
     ids: AtomicU64,
     /// Tools whose calls repeat arguments as headers; only toward modern HTTP servers.
     param_headers: ArcSwap<HashMap<Box<str>, Vec<ParamHeader>>>,
+    hearers: Arc<Hearers>,
     link: Arc<Link>,
 }
 
@@ -80,13 +90,6 @@ pub(crate) enum Way {
     HttpSse,
     /// `server/discover`.
     Modern,
-}
-
-/// What the server says it has.
-#[derive(Clone, Copy, Debug, Default)]
-struct Offers {
-    tools: bool,
-    list_changed: bool,
 }
 
 /// Why an opening exchange in one era did not work.
@@ -158,7 +161,11 @@ impl Session {
                 Way::Legacy | Way::Modern => {
                     // A child may have ended because of a request it does not know.
                     let living = kept.take().filter(|s| s.gone.ending().is_none());
-                    let mut session = living.map_or_else(|| Self::connect(spec, link), Ok)?;
+                    let fresh = || {
+                        count(&link.tally.connects);
+                        Self::connect(spec, link)
+                    };
+                    let mut session = living.map_or_else(fresh, Ok)?;
                     let said = match way {
                         Way::Modern => session.discover(&client, deadline).await,
                         Way::Legacy | Way::HttpSse => session.initialize(&client, deadline).await,
@@ -198,23 +205,31 @@ impl Session {
         Err(link.unsent(Code::ServerUnavailable, format!("cannot be talked to: {}", refusals.join("; then "))))
     }
 
+    /// The same server in the modern era, beside an open legacy session: clients of either era then find their own.
+    /// `None` where it does not speak it, and over standard streams, where there is one conversation.
+    pub(crate) async fn open_modern(spec: &ServerSpec, client: &ClientInfo, link: &Arc<Link>) -> Option<Self> {
+        let Launch::Http { .. } = &spec.launch else { return None };
+        let mut session = Self::connect(spec, link).ok()?;
+        session.discover(&client.to_json(), Instant::now() + BESIDE).await.ok()?;
+        Some(session)
+    }
+
     /// A connection over which nothing was said yet.
     fn connect(spec: &ServerSpec, link: &Arc<Link>) -> Result<Self, UpstreamFault> {
-        count(&link.tally.connects);
-        let gone = Arc::new(Gone::default());
+        let (gone, hearers) = (Arc::new(Gone::default()), Arc::new(Hearers::default()));
+        let shared = (link, &gone, &hearers);
         let peer = match &spec.launch {
             Launch::Http { url, headers, key_pins } => {
-                Peer::Http(http::Peer::new((url, headers, key_pins), spec.max_in_flight, spec.limits, link, &gone)?)
+                Peer::Http(http::Peer::new((url, headers, key_pins), spec.max_in_flight, spec.limits, shared)?)
             }
             Launch::Stdio { program, args, env, cwd } => Peer::Stdio(stdio::Peer::start(
                 Program { path: program, args, env, cwd: cwd.as_deref() },
                 spec.max_in_flight,
                 spec.limits,
-                link,
-                &gone,
+                shared,
             )?),
         };
-        Ok(Self::over(peer, gone, link))
+        Ok(Self::over(peer, gone, hearers, link))
     }
 
     /// A session over HTTP+SSE, open.
@@ -228,15 +243,15 @@ impl Session {
             return Err(NotOpened::refused("only HTTP has event streams"));
         };
         count(&link.tally.connects);
-        let gone = Arc::new(Gone::default());
-        let place = (url, headers.as_slice(), key_pins.as_slice());
-        let peer = http_sse::Peer::open(place, spec.max_in_flight, spec.limits, (link, &gone), deadline).await?;
-        let mut session = Self::over(Peer::HttpSse(peer), gone, link);
+        let (gone, hearers) = (Arc::new(Gone::default()), Arc::new(Hearers::default()));
+        let (place, shared) = ((url, headers.as_slice(), key_pins.as_slice()), (link, &gone, &hearers));
+        let peer = http_sse::Peer::open(place, spec.max_in_flight, spec.limits, shared, deadline).await?;
+        let mut session = Self::over(Peer::HttpSse(peer), gone, hearers, link);
         session.initialize(client, deadline).await?;
         Ok(session)
     }
 
-    fn over(peer: Peer, gone: Arc<Gone>, link: &Arc<Link>) -> Self {
+    fn over(peer: Peer, gone: Arc<Gone>, hearers: Arc<Hearers>, link: &Arc<Link>) -> Self {
         let lines = matches!(peer, Peer::Stdio(_));
         Self {
             revision: Revision::NEWEST_LEGACY,
@@ -247,6 +262,7 @@ impl Session {
             peer,
             ids: AtomicU64::new(1),
             param_headers: ArcSwap::default(),
+            hearers,
             link: link.clone(),
         }
     }
@@ -265,7 +281,7 @@ impl Session {
         self.style.shared = true;
         self.set_headers([(http::SESSION, None), (http::VERSION, None)]);
         let params = format!(
-            "\"protocolVersion\":\"{}\",\"capabilities\":{{}},\"clientInfo\":{client}",
+            "\"protocolVersion\":\"{}\",\"capabilities\":{ABLE},\"clientInfo\":{client}",
             Revision::NEWEST_LEGACY
         );
         let (response, headers) = self.exchange("initialize", &params, deadline).await?;
@@ -333,11 +349,7 @@ impl Session {
             self.link.redactor.clean(&found).chars().take(256).collect()
         };
         self.server_info = ServerInfo { name: text("name"), version: text("version") };
-        let tools = result.get("capabilities").and_then(|c| c.get("tools"));
-        self.offers = Offers {
-            tools: tools.is_some(),
-            list_changed: tools.and_then(|t| t.get("listChanged")).and_then(|v| v.as_bool()) == Some(true),
-        };
+        self.offers = Offers::of(result.get("capabilities"));
     }
 
     /// Whether a server that is silent is better spoken with over a new connection: where there is only one, it may
@@ -360,19 +372,22 @@ impl Session {
         matches!(self.peer, Peer::Http(_)) && self.style.envelope.is_some()
     }
 
-    pub(crate) fn set_param_headers(&self, headers: HashMap<Box<str>, Vec<ParamHeader>>) {
-        self.param_headers.store(Arc::new(headers));
+    pub(crate) fn set_param_headers(&self, headers: &HashMap<Box<str>, Vec<ParamHeader>>) {
+        if self.wants_param_headers() {
+            self.param_headers.store(Arc::new(headers.clone()));
+        }
     }
 
     /// Opens the stream of announcements, where the transport does not bring them by itself.
     pub(crate) fn listen(&self) {
         let modern = self.style.envelope.is_some();
-        if modern && !self.offers.list_changed {
+        if modern && !self.offers.tools_changed {
             return;
         }
         let id = self.next_id().to_string();
         let ask = || {
-            outbound::request("subscriptions/listen", "\"notifications\":{\"toolsListChanged\":true}", &id, &self.style)
+            let wanted = "\"notifications\":{\"toolsListChanged\":true}";
+            outbound::request("subscriptions/listen", wanted, &id, b"", &self.style)
         };
         match &self.peer {
             Peer::Http(peer) if modern => {
@@ -399,7 +414,7 @@ impl Session {
         deadline: Instant,
     ) -> Result<(Response, Option<HeaderMap>), Unanswered> {
         let id = self.next_id();
-        let body = outbound::request(method, params, &id.to_string(), &self.style).into();
+        let body = outbound::request(method, params, &id.to_string(), b"", &self.style).into();
         let mut extra = Vec::new();
         if self.style.envelope.is_some() {
             extra.push((http::METHOD, header::encode(method)));
@@ -407,7 +422,7 @@ impl Session {
         let exchange = async {
             let exchanged = match &self.peer {
                 Peer::Stdio(peer) => return Ok((peer.request(id, body).await?, None)),
-                Peer::Http(peer) => peer.request(id, body, extra, deadline).await?,
+                Peer::Http(peer) => peer.request(id, body, extra, deadline, None).await?,
                 Peer::HttpSse(peer) => peer.request(id, body, deadline).await?,
             };
             match exchanged {
@@ -425,18 +440,65 @@ impl Session {
         self.link.unsent(Code::ServerUnavailable, Ending::Forgotten.to_string())
     }
 
-    /// Sends one call and waits for its answer. Dropping the future, or running out of time, cancels
-    /// the call at the server.
-    pub(crate) async fn call(&self, call: &Call, deadline: Instant) -> Result<Called, UpstreamFault> {
+    /// Sends one call and waits for its answer, for as long as `patience` lasts between signs of life. Dropping the
+    /// future, or running out of time, cancels the call at the server.
+    ///
+    /// A modern server that asks for input is answered for a legacy client, which knows questions only as requests:
+    /// its replies go up in another leg.
+    pub(crate) async fn call(
+        &self,
+        call: &Call,
+        patience: Duration,
+        client: &dyn Aside,
+    ) -> Result<Called, UpstreamFault> {
+        let mut replies: Option<(Vec<u8>, Option<Bytes>)> = None;
+        for _ in 0..MAX_LEGS {
+            let called = self.leg(call, replies.as_ref(), patience, client).await?;
+            let Called::Answered(response) = &called else { return Ok(called) };
+            let Some((questions, state)) = wanted(response).filter(|_| call.revision.era() == Era::Legacy) else {
+                return Ok(called);
+            };
+            let state = state.map(|state| response.bytes().slice(state.span()));
+            let said = match questions {
+                Some(questions) => replies_to(client, questions).await,
+                None => Ok(b"{}".to_vec()),
+            };
+            let said = said.map_err(|no| UpstreamFault { code: no.code, sent: true, detail: no.reason })?;
+            replies = Some((said, state));
+        }
+        Err(self.link.sent(Code::UpstreamInvalid, "asks for more and more input"))
+    }
+
+    async fn leg(
+        &self,
+        call: &Call,
+        replies: Option<&(Vec<u8>, Option<Bytes>)>,
+        patience: Duration,
+        client: &dyn Aside,
+    ) -> Result<Called, UpstreamFault> {
         let id = self.next_id();
-        let body =
-            outbound::call(&call.request, call.tool.as_str(), call.arguments.as_deref(), &id.to_string(), &self.style)
-                .ok_or_else(|| self.link.unsent(Code::Internal, "a call that names no tool"))?;
+        let differing = Differing {
+            name: call.name.as_ref().map(|(at, name)| (*at, &**name)),
+            arguments: call.arguments.as_deref(),
+            state: call.state.as_deref().filter(|_| replies.is_none()),
+            capabilities: &call.capabilities,
+            replies: replies.map(|(said, state)| (&said[..], state.as_deref())),
+        };
+        let body = outbound::call(&call.request, &differing, &id.to_string(), &self.style)
+            .ok_or_else(|| self.link.unsent(Code::Internal, "a call that does not name what it is about"))?;
         let mut waiting = Waiting { session: self, id, waits: true };
+        let heard = Arc::new(Heard::default());
+        // Over HTTP, a request's own stream brings what is about it; only a question may come on the common one.
+        let alone = matches!(self.peer, Peer::Http(_)) && call.capabilities.is_empty();
+        let _hearing = (!alone).then(|| self.hearers.join(id, &heard));
+        let deadline = Instant::now() + patience;
         let exchange = async {
             let exchanged = match &self.peer {
                 Peer::Stdio(peer) => return peer.request(id, body.into()).await.map(Called::Answered),
-                Peer::Http(peer) => peer.request(id, body.into(), self.call_headers(call), deadline).await?,
+                Peer::Http(peer) => {
+                    let headers = self.call_headers(call);
+                    peer.request(id, body.into(), headers, deadline, Some(&heard)).await?
+                }
                 Peer::HttpSse(peer) => peer.request(id, body.into(), deadline).await?,
             };
             match exchanged {
@@ -448,11 +510,10 @@ impl Session {
                 Exchanged::Refused(_, fault) => Err(fault),
             }
         };
-        let called = match timeout_at(deadline, exchange).await {
-            Ok(called) => called,
-            Err(_) => {
-                return Err(self.link.sent(Code::UpstreamTimeout, "did not answer the call in time"));
-            }
+        let listener = Listener::new(&heard, client, &call.request, (&self.link, self.style.shared, self.style.lines));
+        let called = match self.listen_until(exchange, listener, patience).await {
+            Some(called) => called,
+            None => return Err(self.link.sent(Code::UpstreamTimeout, "did not answer the call in time")),
         };
         // Too large an answer may still be on its way, so that call is cancelled too.
         waiting.waits = matches!(&called, Err(fault) if fault.code == Code::UpstreamTooLarge);
@@ -465,16 +526,69 @@ impl Session {
         called
     }
 
+    /// What `exchange` brings, while all that is said before it is handed over; `None` if the server was silent for too
+    /// long, or took too long in all. Time in which it waits for the client is not its own.
+    async fn listen_until<T>(
+        &self,
+        exchange: impl Future<Output = T>,
+        mut listener: Listener<'_>,
+        patience: Duration,
+    ) -> Option<T> {
+        let begun = Instant::now();
+        let last = begun + patience.saturating_mul(MAX_PATIENCE);
+        let mut exchange = std::pin::pin!(exchange);
+        let mut silence = std::pin::pin!(sleep_until(begun + patience));
+        std::future::poll_fn(|cx| {
+            let done = exchange.as_mut().poll(cx);
+            // Also where it is done: what came before the answer is heard before it.
+            let turn = listener.poll(cx);
+            for reply in turn.replies {
+                self.say(reply.into());
+            }
+            if let Poll::Ready(done) = done {
+                return Poll::Ready(Some(done));
+            }
+            let now = Instant::now();
+            if turn.alive {
+                silence.as_mut().reset((now + patience).min(last));
+            }
+            match silence.as_mut().poll(cx) {
+                Poll::Ready(()) if listener.is_asked() => {
+                    silence.as_mut().reset(now + patience);
+                    let _again = silence.as_mut().poll(cx);
+                    Poll::Pending
+                }
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Sends a message that has no answer, whatever becomes of it.
+    fn say(&self, message: Bytes) {
+        match &self.peer {
+            Peer::Stdio(peer) => drop(peer.notify(message)),
+            Peer::Http(peer) => peer.notify_aside(message),
+            Peer::HttpSse(peer) => peer.say(message),
+        }
+    }
+
     /// The headers that repeat parts of this call's body; none toward a legacy server.
     fn call_headers(&self, call: &Call) -> Vec<(HeaderName, HeaderValue)> {
         if self.style.envelope.is_none() {
             return Vec::new();
         }
         let mut headers = Vec::with_capacity(4);
-        headers.push((http::METHOD, HeaderValue::from_static("tools/call")));
-        headers.push((http::NAME, header::encode(call.tool.as_str())));
+        headers.push((http::METHOD, header::encode(call.request.method())));
+        let Some((at, name)) = &call.name else { return headers };
+        if matches!(at, NameAt::Name | NameAt::Uri) {
+            headers.push((http::NAME, header::encode(name)));
+        }
         let annotated = self.param_headers.load();
-        let Some(wanted) = annotated.get(call.tool.as_str()) else { return headers };
+        let Some(wanted) = annotated.get(name).filter(|_| call.request.method() == "tools/call") else {
+            return headers;
+        };
         match &call.arguments {
             // Replaced arguments were checked where they were made.
             Some(bytes) => {
@@ -516,6 +630,18 @@ impl Session {
         }
     }
 }
+
+/// What we say that a client can do: all that can be handed on. A client that cannot answers so.
+const ABLE: &str = r#"{"roots":{},"sampling":{},"elicitation":{"form":{},"url":{}}}"#;
+
+/// How long a server may take to say whether it speaks the modern era as well.
+const BESIDE: Duration = Duration::from_secs(3);
+
+/// Most legs of one call.
+const MAX_LEGS: usize = 8;
+
+/// So many times the patience with a silent server, one that keeps showing progress may take in all.
+const MAX_PATIENCE: u32 = 30;
 
 const HEADER_MISMATCH: i64 = interlock_mcp::RpcError::HEADER_MISMATCH as i64;
 

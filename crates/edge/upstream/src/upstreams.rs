@@ -9,8 +9,9 @@ use crate::session::{Call, OPENING, Session};
 use crate::spec::{ClientInfo, ServerSpec};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use interlock_engine::front::Aside;
 use interlock_engine::ports::{Outgoing, Upstream, UpstreamFault};
-use interlock_mcp::{Response, Revision};
+use interlock_mcp::{Offers, Response, Revision};
 use interlock_model::{Code, ServerName};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -120,8 +121,13 @@ impl Upstreams {
     }
 
     /// One call in plain parts: what [`Upstream::forward`] does with a recorded one.
-    pub(crate) async fn send(&self, server: &ServerName, call: &Call) -> Result<Response, UpstreamFault> {
-        self.server(server)?.forward(call).await
+    pub(crate) async fn send(
+        &self,
+        server: &ServerName,
+        call: &Call,
+        client: &dyn Aside,
+    ) -> Result<Response, UpstreamFault> {
+        self.server(server)?.forward(call, client).await
     }
 
     fn server(&self, name: &ServerName) -> Result<Arc<Server>, UpstreamFault> {
@@ -138,11 +144,16 @@ impl Upstream for Upstreams {
         self.server(server)?.settled(SETTLING).await
     }
 
-    async fn forward(&self, call: Outgoing) -> Result<Response, UpstreamFault> {
-        let Outgoing { agent, server, tool, request, arguments, timeout, .. } = call;
+    async fn forward(&self, call: Outgoing, client: &dyn Aside) -> Result<Response, UpstreamFault> {
+        let Outgoing { agent, server, name, request, arguments, state, revision, capabilities, timeout, .. } = call;
         // Two agents that share a key share their turns; which ones do, nobody can arrange.
         let key = self.keys.hash_one(&agent);
-        self.send(&server, &Call { tool, key, request, arguments, timeout }).await
+        let call = Call { name, key, request, arguments, state, revision, capabilities, timeout };
+        self.send(&server, &call, client).await
+    }
+
+    fn offers(&self, server: &ServerName) -> Offers {
+        self.server(server).map_or_else(|_| Offers::default(), |server| server.offers())
     }
 }
 

@@ -147,6 +147,33 @@ pub struct ToolRecord {
     pub server: ServerName,
 }
 
+/// What was asked for, where it is no tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectRecord {
+    /// Digest of the server's identity.
+    pub identity: Digest,
+    /// The method, such as `resources/read`.
+    pub method: String,
+    /// The server's own name for a prompt. A resource's address is an argument, and so not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The server that was asked, or that asks.
+    pub server: ServerName,
+    /// The call for whose sake the server asks; absent where the agent does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<CallId>,
+}
+
+impl SubjectRecord {
+    /// `server/method`, with the name where there is one, for people.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let name = self.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        format!("{}/{}{name}", self.server, self.method)
+    }
+}
+
 /// An intent, or a denial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,9 +204,12 @@ pub struct CallRecord {
     pub requested: Option<String>,
     /// The governance session.
     pub session: SessionId,
+    /// What was asked for, where it is no tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<SubjectRecord>,
     /// Durations in microseconds.
     pub timing: CallTiming,
-    /// The pinned tool; absent where the name is not one.
+    /// The pinned tool; absent where the name is not one, and where it is not a tool that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<ToolRecord>,
 }
@@ -208,6 +238,8 @@ pub enum CallStatus {
     Failed,
     /// The client cancelled it; it may have had its effect.
     Cancelled,
+    /// A question of a server that went to the client with the answer to a call; the reply comes with its next leg.
+    Shown,
     /// The gateway stopped before it knew; closed by recovery.
     Unknown,
 }

@@ -116,6 +116,7 @@ pub fn call_record(n: u8) -> Box<CallRecord> {
         policy: policy(1),
         requested: None,
         session: session(1),
+        subject: None,
         timing: CallTiming { decided_us: 40 },
         tool: Some(ToolRecord {
             definition: Digest([5; 32]),

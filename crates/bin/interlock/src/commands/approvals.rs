@@ -119,7 +119,7 @@ fn render(context: &Context, approval: &Approval, arguments: Option<&str>) -> St
     let seen = &statement.seen;
     let mut out = format!("{} ({})\n", term.paint(Tone::Strong, &statement.id.to_string()), approval.state.as_str());
     let mut line = |name: &str, value: &str| out.push_str(&format!("  {name:<12}{value}\n"));
-    line("tool", &term.paint(Tone::Name, &format!("{}/{}", seen.server, seen.tool)));
+    line("what", &term.paint(Tone::Name, &clean(&seen.what())));
     line("effects", &seen.effects.to_string());
     line("agent", &format!("{} of {}", seen.agent, seen.owner));
     line("why asked", &clean(&statement.reason));
@@ -147,14 +147,14 @@ fn table(context: &Context, approvals: &[Approval]) -> String {
     if approvals.is_empty() {
         return "nothing waits for a human".to_owned();
     }
-    let mut table = context.out.table(&["approval", "state", "tool", "agent", "why", "until"]);
+    let mut table = context.out.table(&["approval", "state", "what", "agent", "why", "until"]);
     for approval in approvals {
         let statement = &approval.statement;
         let id = statement.id.to_string();
         table.add_row([
             id.get(..21).unwrap_or(&id).to_owned(),
             approval.state.as_str().to_owned(),
-            format!("{}/{}", statement.seen.server, statement.seen.tool),
+            clean(&statement.seen.what()).into_owned(),
             statement.seen.agent.to_string(),
             clean(&statement.reason).into_owned(),
             statement.expires_at.to_rfc3339(),

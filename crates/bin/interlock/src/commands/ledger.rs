@@ -158,10 +158,11 @@ fn stored_json(stored: &Stored) -> Value {
 /// An entry as one line: when, what, whose, and the word that matters.
 fn one_line(context: &Context, stored: &Stored) -> String {
     let term = &context.out;
-    let tool = |record: &CallRecord| match (&record.tool, &record.requested) {
-        (Some(tool), _) => format!("{}/{}", tool.server, tool.name),
-        (None, Some(requested)) => clean(requested).into_owned(),
-        (None, None) => String::new(),
+    let tool = |record: &CallRecord| match (&record.tool, &record.subject, &record.requested) {
+        (Some(tool), ..) => format!("{}/{}", tool.server, tool.name),
+        (None, Some(subject), _) => clean(&subject.what()).into_owned(),
+        (None, None, Some(requested)) => clean(requested).into_owned(),
+        (None, None, None) => String::new(),
     };
     let (tone, word, what) = match &stored.entry.event {
         Event::Intent(r) => (

@@ -9,11 +9,12 @@ use interlock_bin::{operator, private_file};
 use interlock_catalog::{ApprovedTool, Catalog};
 use interlock_gateway::AdminClient;
 use interlock_identity::{Agent, AgentState, Principal};
-use interlock_ledger::entry::{CallRecord, Event, EventKind};
+use interlock_ledger::entry::{CallRecord, Event, EventKind, SubjectRecord};
 use interlock_model::json::{Json, Limits};
 use interlock_model::{AgentId, Digest, OwnerId, ServerName, Tier, UnixMillis};
 use interlock_policy::{
-    ActionKind, Bundle, DecisionRequest, Diagnostic, Explanation, MANIFEST, PolicySnapshot, SCHEMA, write_manifest,
+    ActionKind, Bundle, DecisionRequest, Diagnostic, Explanation, MANIFEST, PolicySnapshot, SCHEMA, Subject,
+    write_manifest,
 };
 use interlock_store::{Filter, Reader, Revealed};
 use serde_json::{Value, json};
@@ -159,12 +160,61 @@ async fn sign(context: &Context, config: &Config) -> Result<Done, Failed> {
 /// What to explain, put together from a recorded call or from the command line.
 struct Question {
     principal: Principal,
-    tool: Arc<ApprovedTool>,
+    about: About,
     arguments: Option<Json<Vec<u8>>>,
     labels: Vec<String>,
     approval: Option<Tier>,
     now: UnixMillis,
     recorded: Option<Box<CallRecord>>,
+}
+
+/// What is asked for.
+enum About {
+    Tool(Arc<ApprovedTool>),
+    Other { action: ActionKind, server: ServerName, resource: bool, name: String },
+}
+
+impl About {
+    fn subject(&self) -> (ActionKind, Subject<'_>) {
+        match self {
+            Self::Tool(tool) => (ActionKind::Call, Subject::Tool(tool)),
+            Self::Other { action, server, resource, name } => {
+                let subject = match action {
+                    ActionKind::Read => Subject::Resource { server, uri: name },
+                    ActionKind::Complete if *resource => Subject::Resource { server, uri: name },
+                    ActionKind::Prompt | ActionKind::Complete => Subject::Prompt { server, name },
+                    _ => Subject::Server(server),
+                };
+                (*action, subject)
+            }
+        }
+    }
+
+    /// What a recorded request other than a call was about.
+    fn of_record(record: &SubjectRecord, arguments: Option<&Json<Vec<u8>>>) -> Result<Self, Failed> {
+        let action = match record.method.as_str() {
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => ActionKind::Read,
+            "prompts/get" => ActionKind::Prompt,
+            "completion/complete" => ActionKind::Complete,
+            "sampling/createMessage" => ActionKind::Sample,
+            "elicitation/create" => ActionKind::Elicit,
+            "roots/list" => ActionKind::Roots,
+            "logging/setLevel" => ActionKind::Log,
+            // Lists, which are not decided as a whole.
+            other => {
+                return Err(Failed::usage(format!("`{other}` is not decided by policy; what it lists is filtered")));
+            }
+        };
+        let params = arguments.map(Json::root);
+        let uri = params.and_then(|p| p.get("uri").or_else(|| p.get("ref")?.get("uri"))?.as_str());
+        let resource = uri.is_some();
+        let name = match uri {
+            // As the agent wrote it: on the endpoint of all servers it begins with the server.
+            Some(uri) => uri.strip_prefix(&format!("{}+", record.server)).unwrap_or(&uri).to_owned(),
+            None => record.name.clone().unwrap_or_default(),
+        };
+        Ok(Self::Other { action, server: record.server.clone(), resource, name })
+    }
 }
 
 fn explain(context: &Context, config: &Config, args: &ExplainArgs) -> Result<Done, Failed> {
@@ -176,10 +226,11 @@ fn explain(context: &Context, config: &Config, args: &ExplainArgs) -> Result<Don
     let (files, _) = edited(config)?;
     let bundle = Bundle::parse(&files).map_err(Failed::usage)?;
     let (snapshot, _) = PolicySnapshot::new(&bundle, catalog.tools()).map_err(Failed::usage)?;
+    let (action, subject) = question.about.subject();
     let explanation = snapshot.explain(&DecisionRequest {
         principal: &question.principal,
-        action: ActionKind::Call,
-        tool: &question.tool,
+        action,
+        subject,
         arguments: question.arguments.as_ref().map(Json::root),
         session_labels: &question.labels,
         session_calls: 0,
@@ -244,7 +295,7 @@ fn hypothetical(
     };
     Ok(Question {
         principal,
-        tool,
+        about: About::Tool(tool),
         arguments: Some(arguments),
         labels: Vec::new(),
         approval: None,
@@ -261,13 +312,6 @@ fn recorded(config: &Config, catalog: &Catalog, what: &str) -> Result<Question, 
         _ => None,
     });
     let (index, at, record) = record.ok_or_else(|| Failed::usage(format!("`{what}` is no call")))?;
-    let pinned = record.tool.as_ref();
-    let pinned = pinned
-        .ok_or_else(|| Failed::usage("the call asked for a tool that nobody approved, so no policy was asked"))?;
-    let tool = catalog.by_name(&pinned.server, pinned.name.as_str()).cloned();
-    let tool = tool.ok_or_else(|| {
-        Failed::usage(format!("the tool `{}/{}` is not approved any more", pinned.server, pinned.name))
-    })?;
     let arguments = match shown.received {
         Revealed::Payload(bytes) => Some(Json::parse(bytes, Limits::REQUEST).map_err(Failed::unanswered)?),
         Revealed::None => None,
@@ -276,10 +320,22 @@ fn recorded(config: &Config, catalog: &Catalog, what: &str) -> Result<Question, 
         }
     };
     let roles = reader.agents()?.into_iter().find(|a| a.id == record.agent.id).map(|a| a.roles).unwrap_or_default();
+    let about = match (&record.tool, &record.subject) {
+        (Some(pinned), _) => {
+            let tool = catalog.by_name(&pinned.server, pinned.name.as_str()).cloned();
+            About::Tool(tool.ok_or_else(|| {
+                Failed::usage(format!("the tool `{}/{}` is not approved any more", pinned.server, pinned.name))
+            })?)
+        }
+        (None, Some(subject)) => About::of_record(subject, arguments.as_ref())?,
+        (None, None) => {
+            return Err(Failed::usage("the call asked for what nobody approved, so no policy was asked"));
+        }
+    };
     let agent = Agent { id: record.agent.id.clone(), owner: record.agent.owner.clone(), roles, ..nobody()? };
     let principal = Principal { agent: Arc::new(agent), bound: record.agent.credential != "unbound" };
     let labels = labels_before(&reader, &record, index)?;
-    Ok(Question { principal, tool, arguments, labels, approval: None, now: at, recorded: Some(record) })
+    Ok(Question { principal, about, arguments, labels, approval: None, now: at, recorded: Some(record) })
 }
 
 /// The session's labels when the entry at `index` was written: those of the newest outcome before it that raised them.

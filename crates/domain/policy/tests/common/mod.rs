@@ -11,7 +11,7 @@ use interlock_model::json::{Json, Limits};
 use interlock_model::{Code, Digest, Effect, Mode, Outcome, Sensitivity, Tier, UnixMillis};
 use interlock_policy::{
     ActionKind, Bundle, BundleFiles, Decision, DecisionRequest, Diagnostic, InvalidBundle, MANIFEST, PolicySnapshot,
-    write_manifest,
+    Subject, write_manifest,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -124,7 +124,7 @@ impl Call {
         DecisionRequest {
             principal: &self.principal,
             action: ActionKind::Call,
-            tool: &self.tool,
+            subject: Subject::Tool(&self.tool),
             arguments: Some(self.arguments.root()),
             session_labels: &self.labels,
             session_calls: self.calls,

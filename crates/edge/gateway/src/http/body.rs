@@ -1,6 +1,7 @@
 //! Bodies: requests read within limits, responses whole or as an event stream.
 
 use super::load::{Held, Load};
+use super::outbox::Outbox;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
@@ -103,7 +104,55 @@ pub(super) enum Answer {
     Whole(Option<Bytes>),
     /// A stream of events.
     Events(mpsc::Receiver<Bytes>),
+    /// The events of one request, the last of which answers it.
+    Exchange(Box<Exchange>),
 }
+
+/// One request and what comes before its answer.
+pub(super) struct Exchange {
+    outbox: Arc<Outbox>,
+    /// What remains to be done, where this stream's end is the cancel; its outcome is the answer.
+    work: Option<Pin<Box<dyn Future<Output = Bytes> + Send>>>,
+    every: Duration,
+    tick: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        outbox: Arc<Outbox>,
+        work: Option<Pin<Box<dyn Future<Output = Bytes> + Send>>>,
+        every: Duration,
+    ) -> Box<Self> {
+        Box::new(Self { outbox, work, every, tick: Box::pin(tokio::time::sleep(every)) })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(work) = &mut self.work
+            && let Poll::Ready(message) = work.as_mut().poll(cx)
+        {
+            self.work = None;
+            // Into the stream, since it is one.
+            let _none = self.outbox.finish(message, true);
+        }
+        if let Poll::Ready(event) = self.outbox.poll(cx) {
+            return Poll::Ready(event);
+        }
+        // Proxies close what is silent.
+        self.tick.as_mut().poll(cx).map(|()| {
+            self.tick.as_mut().reset(tokio::time::Instant::now() + self.every);
+            Some(Bytes::from_static(COMMENT))
+        })
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}
+
+/// Comments keep the connection alive, and show that the client still reads.
+pub(super) const COMMENT: &[u8] = b":\n\n";
 
 impl Body for Answer {
     type Data = Bytes;
@@ -113,6 +162,7 @@ impl Body for Answer {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Self::Events(events) => events.poll_recv(cx).map(|e| e.map(|b| Ok(Frame::data(b)))),
+            Self::Exchange(exchange) => exchange.poll(cx).map(|e| e.map(|b| Ok(Frame::data(b)))),
         }
     }
 
@@ -123,7 +173,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Self::Events(_) => SizeHint::default(),
+            Self::Events(_) | Self::Exchange(_) => SizeHint::default(),
         }
     }
 }

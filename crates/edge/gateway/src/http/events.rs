@@ -1,17 +1,15 @@
 //! The event stream of a legacy session: says when the tools that the client may see have changed.
 
-use super::body::Answer;
+use super::body::{Answer, COMMENT};
 use super::connection::Busy;
+use super::outbox;
 use super::session::Streaming;
 use crate::legacy::LIST_CHANGED;
 use crate::stopped;
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::Response;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-
-/// Comments keep the connection and its session alive, and show that the client still reads.
-const COMMENT: &[u8] = b":\n\n";
 
 /// What a stream listens to.
 pub(super) struct Sources {
@@ -26,12 +24,7 @@ pub(super) struct Sources {
 pub(super) fn open(streaming: Streaming, busy: Busy, sources: Sources) -> Response<Answer> {
     let (out, events) = mpsc::channel(4);
     tokio::spawn(feed(streaming, out, sources, busy));
-    let mut response = Response::new(Answer::Events(events));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    outbox::stream(Answer::Events(events))
 }
 
 /// Until this ends the connection counts as busy; what is left to send then has the time of an idle connection.

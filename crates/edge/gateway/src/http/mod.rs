@@ -10,6 +10,7 @@ mod events;
 mod guard;
 mod http2;
 mod load;
+mod outbox;
 mod reply;
 mod run_on;
 mod service;
@@ -57,6 +58,8 @@ pub struct HttpOptions {
     pub drain: Duration,
     /// How often an event stream shows that it is alive.
     pub keep_alive: Duration,
+    /// How long a client may take to answer what a server asks: a person may have to read it.
+    pub question_timeout: Duration,
     /// Sessions of the legacy revisions.
     pub sessions: SessionLimits,
     /// TLS; without it connections are in the clear.
@@ -78,6 +81,7 @@ impl Default for HttpOptions {
             in_flight: 4096,
             drain: Duration::from_secs(10),
             keep_alive: Duration::from_secs(15),
+            question_timeout: Duration::from_secs(600),
             sessions: SessionLimits::default(),
             tls: None,
         }
@@ -107,6 +111,7 @@ pub async fn serve_http<G: Governed>(
     let front = Arc::new(Front {
         guard: guard::Guard::new(&options.allowed_hosts, &options.allowed_origins),
         sessions: session::Sessions::new(options.sessions),
+        parking: Arc::default(),
         load: load::Load::new(options.in_flight, options.buffered_bytes),
         streams: load::Load::new(options.connections, 0),
         started: Instant::now(),
@@ -135,6 +140,7 @@ async fn sweep<G: Governed>(front: &Front<G>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         front.sessions.sweep(front.now_ms());
+        front.parking.sweep();
     }
 }
 

@@ -1,27 +1,32 @@
 //! One request from its head to its response.
 
 use super::agreement::{self, VERSION};
-use super::body::{self, Answer, BodyFault};
+use super::body::{self, Answer, BodyFault, Exchange};
 use super::connection::Busy;
 use super::events;
 use super::guard::Guard;
 use super::load::{Held, Load};
+use super::outbox::{self, Outbox};
 use super::reply::{self, Refusal};
 use super::run_on::RunOn;
 use super::session::{NotOpened, Session, Sessions};
 use super::{HttpOptions, Published};
 use crate::flight::Grounded;
+use crate::legacy::Opened;
+use crate::parking::{self, Desk, Leg, ModernSide, Parking, Running};
+use crate::side::LegacySide;
 use crate::{batch, era, legacy, modern};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest, Response, StatusCode, header};
 use hyper::body::Incoming;
-use interlock_engine::front::{Caller, Endpoint, Governed, NotIdentified};
+use interlock_engine::front::{Caller, Deaf, Endpoint, Governed, NotIdentified};
 use interlock_identity::Principal;
 use interlock_mcp::{Era, Frame, FrameError, Notification, Request, Revision, RpcError};
 use interlock_model::Code;
 use interlock_model::json::Limits;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -34,6 +39,7 @@ pub(super) struct Front<G> {
     pub(super) published: Published,
     pub(super) guard: Guard,
     pub(super) sessions: Sessions,
+    pub(super) parking: Arc<Parking<Arc<Outbox>>>,
     pub(super) load: Arc<Load>,
     /// HTTP/2 streams of all connections.
     pub(super) streams: Arc<Load>,
@@ -50,13 +56,28 @@ struct Asked {
 }
 
 impl Asked {
-    fn caller(&self, revision: Revision) -> Caller {
+    fn caller(&self, revision: Revision, capabilities: Bytes) -> Caller {
         Caller {
             principal: self.principal.clone(),
             endpoint: self.endpoint.clone(),
             revision,
+            capabilities,
             received_us: self.received_us,
         }
+    }
+
+    /// Whether the client takes a stream of events as an answer.
+    fn takes_events(&self) -> bool {
+        self.head.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+            value
+                .split(',')
+                .map(|kind| kind.split(';').next().unwrap_or_default().trim())
+                .any(|kind| ["text/event-stream", "text/*", "*/*"].iter().any(|taken| kind.eq_ignore_ascii_case(taken)))
+        })
+    }
+
+    fn outbox(&self) -> Arc<Outbox> {
+        if self.takes_events() { Arc::default() } else { Outbox::closed() }
     }
 
     fn version(&self) -> Result<Option<&str>, Refusal> {
@@ -187,14 +208,16 @@ impl<G: Governed> Front<G> {
                 }
             }
             Ok(Frame::Notification(notification)) => self.notification(&asked, &notification),
-            // Nothing is asked of clients yet, so a response answers nothing; the legacy transport says
-            // to accept it all the same.
-            Ok(Frame::Response(_)) => match asked.version()?.map(str::parse::<Revision>) {
-                None => self.session(&asked).map(|_| reply::empty(StatusCode::ACCEPTED)),
-                Some(Ok(revision)) if revision.era() == Era::Legacy => {
-                    self.session(&asked).map(|_| reply::empty(StatusCode::ACCEPTED))
+            // A reply to nothing that was asked is accepted all the same, as the transport says.
+            Ok(Frame::Response(response)) => match asked.version()?.map(str::parse::<Revision>) {
+                Some(Ok(revision)) if revision.era() == Era::Modern => {
+                    Err(Refusal::bad(era::unreadable(FrameError::Form)))
                 }
-                Some(_) => Err(Refusal::bad(era::unreadable(FrameError::Form))),
+                Some(Err(_)) => Err(Refusal::bad(era::unreadable(FrameError::Form))),
+                None | Some(Ok(_)) => {
+                    self.session(&asked)?.shared.questions.reply(response);
+                    Ok(reply::empty(StatusCode::ACCEPTED))
+                }
             },
             Err(FrameError::Batch) => self.batch(&asked, &text, held).await,
             Err(error) => Err(Refusal::bad(era::unreadable(error))),
@@ -206,17 +229,60 @@ impl<G: Governed> Front<G> {
         let headers = &asked.head.headers;
         let revision = modern::check_envelope(request.params(), Some(asked.version()?)).map_err(Refusal::bad)?;
         agreement::check(headers, &request).map_err(Refusal::bad)?;
-        let caller = asked.caller(revision);
+        let caller = asked.caller(revision, modern::capabilities(&request));
         if request.method() == "tools/call"
             && let Some(tool) = request.param("name").and_then(|n| n.as_str())
             && let Some(mirrored) = self.governed.mirrored(&caller, &tool)
         {
             agreement::check_mirrored(headers, &request, &mirrored).map_err(Refusal::bad)?;
         }
-        let _permit = self.load.call().ok_or_else(overloaded)?;
-        let (status, message) = modern::answer(&*self.governed, caller, request).await;
-        drop(held);
-        Ok(reply::json(status, message))
+        let permit = self.load.call().ok_or_else(overloaded)?;
+        if !modern::may_hear(&request) {
+            let (status, message) = modern::answer(&*self.governed, caller, request, &Deaf).await;
+            drop((held, permit));
+            return Ok(reply::json(status, message));
+        }
+        let leg = Leg {
+            id: request.id().clone(),
+            principal: asked.principal.clone(),
+            endpoint: asked.endpoint.clone(),
+            about: parking::about(&request),
+        };
+        let running = match self.parking.resume(&request, &leg) {
+            Some(resumed) => {
+                let running = resumed.map_err(|e| Refusal::new(StatusCode::OK, e))?;
+                if asked.takes_events() {
+                    running.sink.reopen();
+                }
+                running
+            }
+            None => {
+                let (desk, outbox) = (Arc::<Desk>::default(), asked.outbox());
+                let level = modern::level(&request);
+                let side = ModernSide::new(outbox.clone(), desk.clone(), level, self.options.question_timeout);
+                let governed = self.governed.clone();
+                Running::new(async move { modern::answer(&*governed, caller, request, &side).await }, desk, outbox)
+            }
+        };
+        let outbox = running.sink.clone();
+        let parking = self.parking.clone();
+        let mut work = Box::pin(async move {
+            let answered = parking.run(running, leg).await;
+            drop((held, permit));
+            answered
+        });
+        tokio::select! {
+            biased;
+            (status, message) = &mut work => if let Some(message) = outbox.finish(message, false) {
+                return Ok(reply::json(status, message));
+            },
+            () = outbox.first() => {
+                let rest = Box::pin(async move { work.await.1 });
+                let exchange = Exchange::new(outbox, Some(rest), self.options.keep_alive);
+                return Ok(outbox::stream(Answer::Exchange(exchange)));
+            }
+        }
+        Ok(outbox::stream(Answer::Exchange(Exchange::new(outbox, None, self.options.keep_alive))))
     }
 
     async fn legacy_request(&self, asked: &Asked, request: Request, held: Held) -> Result<Response<Answer>, Refusal> {
@@ -225,13 +291,29 @@ impl<G: Governed> Front<G> {
         }
         let id = request.id().clone();
         let session = self.session(asked).map_err(|r| r.to(&id))?;
-        let work = self.work(&session, asked.caller(session.revision), request)?;
-        let message = RunOn::new(async move {
+        let outbox = asked.outbox();
+        let caller = asked.caller(session.revision, session.capabilities.clone());
+        let work = self.work(&session, caller, request, &outbox)?;
+        let streaming = Arc::new(AtomicBool::new(false));
+        let (sent, streams) = (outbox.clone(), streaming.clone());
+        let mut message = RunOn::new(async move {
             let message = work.await;
             drop(held);
-            message
+            sent.finish(message, streams.load(Ordering::Acquire))
         });
-        Ok(reply::json(StatusCode::OK, message.await))
+        let every = self.options.keep_alive;
+        // Only once the stream is one may the work go on by itself: it then knows where its answer belongs.
+        // A call that is silent for so long becomes a stream too, for the comments that keep its connection.
+        let silent = tokio::time::sleep(every);
+        tokio::select! {
+            biased;
+            message = &mut message => if let Some(message) = message {
+                return Ok(reply::json(StatusCode::OK, message));
+            },
+            () = outbox.first() => streaming.store(true, Ordering::Release),
+            () = silent, if asked.takes_events() => streaming.store(true, Ordering::Release),
+        }
+        Ok(outbox::stream(Answer::Exchange(Exchange::new(outbox, None, every))))
     }
 
     /// The whole work of a legacy request; it goes on if the connection ends.
@@ -240,6 +322,7 @@ impl<G: Governed> Front<G> {
         session: &Arc<Session>,
         caller: Caller,
         request: Request,
+        outbox: &Arc<Outbox>,
     ) -> Result<impl Future<Output = Bytes> + Send + use<G>, Refusal> {
         let id = request.id().clone();
         let permit = self.load.call().ok_or_else(|| overloaded().to(&id))?;
@@ -248,19 +331,21 @@ impl<G: Governed> Front<G> {
             Grounded::Full => overloaded().to(&id),
         })?;
         let governed = self.governed.clone();
+        let side = LegacySide::new(outbox.clone(), session.shared.clone(), self.options.question_timeout);
         Ok(async move {
-            let answer = flight.run(legacy::answer(&*governed, caller, request)).await;
+            let answer = flight.run(legacy::answer(&*governed, caller, request, side)).await;
             drop(permit);
             answer.unwrap_or_else(|| legacy::cancelled().to_frame(Some(&id)))
         })
     }
 
     fn initialize(&self, asked: &Asked, request: &Request) -> Result<Response<Answer>, Refusal> {
-        let (revision, message) = legacy::initialize(request, Revision::V2025_03_26)
+        let offers = self.governed.offers(&asked.endpoint);
+        let Opened { revision, capabilities, message } = legacy::initialize(request, Revision::V2025_03_26, offers)
             .map_err(|e| Refusal::new(StatusCode::OK, e).to(request.id()))?;
         let session = self
             .sessions
-            .open(&asked.principal, asked.endpoint.clone(), revision, self.now_ms())
+            .open(&asked.principal, asked.endpoint.clone(), (revision, capabilities), self.now_ms())
             .map_err(|refused| match refused {
                 NotOpened::Full => overloaded(),
                 NotOpened::NoEntropy => Refusal::new(
@@ -315,14 +400,21 @@ impl<G: Governed> Front<G> {
                         RpcError::new(RpcError::INVALID_REQUEST, Code::Malformed, "`initialize` may not be in a batch"),
                     )
                     .to(request.id())),
-                    Ok(Frame::Request(request)) => self.work(&session, asked.caller(session.revision), request),
+                    Ok(Frame::Request(request)) => {
+                        let caller = asked.caller(session.revision, session.capabilities.clone());
+                        // A batch is one body, so that nothing comes before its answers.
+                        self.work(&session, caller, request, &Outbox::closed())
+                    }
                     Ok(Frame::Notification(notification)) => {
                         if let Some(id) = legacy::cancelled_id(&notification) {
                             session.flights.cancel(id);
                         }
                         continue;
                     }
-                    Ok(Frame::Response(_)) => continue,
+                    Ok(Frame::Response(response)) => {
+                        session.shared.questions.reply(response);
+                        continue;
+                    }
                     Err(error) => Err(Refusal::bad(era::unreadable(error))),
                 };
             work.push(async move {

@@ -4,6 +4,8 @@
 //! is as unknown as one that never was.
 
 use crate::flight::Flights;
+use crate::side::Shared;
+use bytes::Bytes;
 use interlock_engine::front::Endpoint;
 use interlock_identity::Principal;
 use interlock_mcp::Revision;
@@ -63,6 +65,9 @@ pub(super) struct Session {
     endpoint: Endpoint,
     pub(super) revision: Revision,
     pub(super) flights: Arc<Flights>,
+    /// What the client can do, as it said; empty where it said nothing.
+    pub(super) capabilities: Bytes,
+    pub(super) shared: Arc<Shared>,
     used_ms: AtomicU64,
     streaming: AtomicBool,
     over: AtomicBool,
@@ -145,7 +150,7 @@ impl Sessions {
         &self,
         principal: &Principal,
         endpoint: Endpoint,
-        revision: Revision,
+        (revision, capabilities): (Revision, Bytes),
         now_ms: u64,
     ) -> Result<Arc<Session>, NotOpened> {
         let mut id = Id::default();
@@ -157,6 +162,8 @@ impl Sessions {
             endpoint,
             revision,
             flights: Flights::new(self.limits.in_flight),
+            capabilities,
+            shared: Arc::default(),
             used_ms: AtomicU64::new(now_ms),
             streaming: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -242,7 +249,7 @@ mod tests {
     fn an_id_is_known_to_its_holder_only() {
         let all = sessions(9, 9);
         let mine = principal("builder", 1, true);
-        let session = all.open(&mine, Endpoint::All, Revision::V2025_11_25, 0).unwrap();
+        let session = all.open(&mine, Endpoint::All, (Revision::V2025_11_25, Bytes::new()), 0).unwrap();
         let id = session.id();
         assert!(all.find(&id, &mine, &Endpoint::All).is_some());
         for (who, endpoint, id) in [
@@ -263,7 +270,7 @@ mod tests {
     #[test]
     fn one_principal_displaces_its_own_and_the_total_is_bounded() {
         let all = sessions(2, 3);
-        let open = |who: &Principal, at| all.open(who, Endpoint::All, Revision::V2025_11_25, at);
+        let open = |who: &Principal, at| all.open(who, Endpoint::All, (Revision::V2025_11_25, Bytes::new()), at);
         let (a, b, c) = (principal("a", 1, true), principal("b", 2, true), principal("c", 3, true));
         let first = open(&a, 5).unwrap();
         let second = open(&a, 3).unwrap();
@@ -281,8 +288,8 @@ mod tests {
     fn the_unused_expire() {
         let all = sessions(9, 9);
         let who = principal("a", 1, true);
-        let old = all.open(&who, Endpoint::All, Revision::V2025_11_25, 0).unwrap();
-        let used = all.open(&who, Endpoint::All, Revision::V2025_11_25, 0).unwrap();
+        let old = all.open(&who, Endpoint::All, (Revision::V2025_11_25, Bytes::new()), 0).unwrap();
+        let used = all.open(&who, Endpoint::All, (Revision::V2025_11_25, Bytes::new()), 0).unwrap();
         used.touch(90);
         all.sweep(101);
         assert!(all.find(&old.id(), &who, &Endpoint::All).is_none());

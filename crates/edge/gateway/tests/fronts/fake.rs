@@ -1,14 +1,15 @@
 //! A fake engine, and a gateway in front of it.
 
 use bytes::Bytes;
-use interlock_engine::front::{CallResponse, Caller, Endpoint, Governed, NotIdentified};
+use interlock_engine::front::{Aside, CallResponse, Caller, Endpoint, Governed, NotIdentified};
 use interlock_gateway::{HttpOptions, Published, serve_http};
 use interlock_identity::{Agent, AgentState, BearerKey, Principal};
-use interlock_mcp::{Era, Mirrored, Request, RpcError, answer};
+use interlock_mcp::{Ask, Era, Frame, Mirrored, Offers, Request, RpcError, answer};
+use interlock_model::json::Limits;
 use interlock_model::{Code, UnixMillis};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -17,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 /// several lines, `stamped` has a result type, `fails` is a protocol error, `samples` one that names a capability.
 pub struct Fake {
     pub allow_unbound: bool,
+    pub offers: Mutex<Offers>,
     pub started: AtomicUsize,
     pub finished: AtomicUsize,
     pub dropped: AtomicUsize,
@@ -26,6 +28,7 @@ impl Fake {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             allow_unbound: true,
+            offers: Mutex::default(),
             started: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
@@ -99,7 +102,18 @@ impl Governed for Fake {
         ))
     }
 
-    async fn call_tool(&self, caller: Caller, request: Request) -> CallResponse {
+    fn offers(&self, _: &Endpoint) -> Offers {
+        *self.offers.lock().unwrap()
+    }
+
+    async fn set_level(&self, _: Caller, request: Request) -> CallResponse {
+        CallResponse { message: answer::result(request.id(), b"{}"), error: None }
+    }
+
+    async fn ask(&self, caller: Caller, ask: Ask, request: Request, aside: &dyn Aside) -> CallResponse {
+        if ask == Ask::Read {
+            return CallResponse { message: answer::result(request.id(), br#"{"contents":[]}"#), error: None };
+        }
         self.started.fetch_add(1, Ordering::SeqCst);
         let mut watch = Watch(self, false);
         let tool = request.param("name").and_then(|n| n.as_str()).map(|n| n.into_owned()).unwrap_or_default();
@@ -109,6 +123,33 @@ impl Governed for Fake {
                 let ms = arguments.and_then(|a| a.get("ms")).and_then(|v| v.as_i64()).unwrap_or(0);
                 tokio::time::sleep(Duration::from_millis(ms as u64)).await;
                 r#"{"content":[],"slept":true}"#.to_owned()
+            }
+            // Says two things before it answers.
+            "tells" => {
+                for text in [
+                    r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"one"}}"#,
+                    r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"p","progress":1}}"#,
+                ] {
+                    let Ok(Frame::Notification(told)) = Frame::parse(Bytes::from(text), Limits::RESULT) else {
+                        panic!()
+                    };
+                    aside.tell(&told);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                r#"{"content":[],"told":true}"#.to_owned()
+            }
+            // Asks one thing before it answers, and shows what it was told.
+            "asks" => {
+                let text =
+                    r#"{"jsonrpc":"2.0","id":"theirs","method":"elicitation/create","params":{"message":"name?"}}"#;
+                let Ok(Frame::Request(question)) = Frame::parse(Bytes::from(text), Limits::RESULT) else { panic!() };
+                match aside.ask(question).await {
+                    Ok(reply) => {
+                        let reply = String::from_utf8_lossy(reply.result().unwrap().raw()).into_owned();
+                        format!(r#"{{"content":[],"reply":{reply}}}"#)
+                    }
+                    Err(no) => format!(r#"{{"content":[],"no":{}}}"#, answer::quote(&no.reason)),
+                }
             }
             "pretty" => "{\r\n  \"content\": []\n}".to_owned(),
             "stamped" => r#"{"resultType":"input_required","inputRequests":{}}"#.to_owned(),

@@ -18,5 +18,6 @@ mod legacy;
 mod limits;
 mod modern;
 mod raw;
+mod sides;
 mod stdio;
 mod tls;

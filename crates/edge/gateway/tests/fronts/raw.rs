@@ -86,6 +86,10 @@ impl Connection {
             .filter_map(|l| l.split_once(':'))
             .map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned()))
             .collect();
+        if headers.iter().any(|(n, v)| n == "transfer-encoding" && v == "chunked") {
+            let body = self.chunks().await?;
+            return Some(Answer { status, headers, body });
+        }
         let length = headers.iter().find(|(n, _)| n == "content-length").map_or(0, |(_, v)| v.parse().unwrap());
         while self.ahead.len() < length {
             if !self.more().await {
@@ -94,6 +98,31 @@ impl Connection {
         }
         let rest = self.ahead.split_off(length);
         Some(Answer { status, headers, body: std::mem::replace(&mut self.ahead, rest) })
+    }
+
+    /// A whole body in pieces.
+    async fn chunks(&mut self) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            while !self.ahead.windows(2).any(|w| w == b"\r\n") {
+                if !self.more().await {
+                    return None;
+                }
+            }
+            let line = self.until("\r\n").await;
+            let size = usize::from_str_radix(line.trim(), 16).unwrap();
+            while self.ahead.len() < size + 2 {
+                if !self.more().await {
+                    return None;
+                }
+            }
+            let rest = self.ahead.split_off(size + 2);
+            let chunk = std::mem::replace(&mut self.ahead, rest);
+            body.extend_from_slice(&chunk[..size]);
+            if size == 0 {
+                return Some(body);
+            }
+        }
     }
 
     /// A request and its answer.

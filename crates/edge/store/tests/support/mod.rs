@@ -83,7 +83,7 @@ pub fn pending(session: &Session, n: u8, expires_at: UnixMillis) -> Approval {
         seen: Seen {
             agent: session.agent.clone(),
             call_digest: Commitment([n; 32]),
-            definition: tool.definition,
+            definition: Some(tool.definition),
             effects: tool.effects,
             findings: None,
             identity: tool.identity,
@@ -95,7 +95,8 @@ pub fn pending(session: &Session, n: u8, expires_at: UnixMillis) -> Approval {
             server: tool.server,
             session: session.id,
             tier: Tier::try_from(2).unwrap(),
-            tool: tool.name,
+            subject: None,
+            tool: Some(tool.name),
         },
         v: 1,
     })

@@ -7,6 +7,7 @@
 use super::client::{Client, Reply};
 use super::origin::Origin;
 use super::peer::{self, Exchanged};
+use crate::aside::Hearers;
 use crate::lines::id_of_too_long;
 use crate::link::{Ending, Gone, Inbound, Link, count};
 use crate::routes::Routes;
@@ -44,6 +45,7 @@ struct Inner {
     link: Arc<Link>,
     gone: Arc<Gone>,
     routes: Routes,
+    hearers: Arc<Hearers>,
     headers: HeaderMap,
     endpoint: Uri,
     limits: Limits,
@@ -56,7 +58,7 @@ impl Peer {
         (url, headers, pins): (&Uri, &[(HeaderName, SecretString)], &[KeyPin]),
         pool: usize,
         limits: Limits,
-        (link, gone): (&Arc<Link>, &Arc<Gone>),
+        (link, gone, hearers): (&Arc<Link>, &Arc<Gone>, &Arc<Hearers>),
         deadline: Instant,
     ) -> Result<Self, UpstreamFault> {
         let deadline = deadline.min(Instant::now() + NAMING);
@@ -81,6 +83,7 @@ impl Peer {
             link: link.clone(),
             gone: gone.clone(),
             routes: Routes::default(),
+            hearers: hearers.clone(),
             headers,
             endpoint,
             limits,
@@ -134,6 +137,13 @@ impl Peer {
             let inner = self.inner.clone();
             runtime.spawn(async move { drop(inner.notify(body).await) });
         }
+    }
+
+    /// Sends a reply to the server's question, unless too many are on their way: one that asks and does not read gets
+    /// no more.
+    pub(crate) fn say(&self, body: Bytes) {
+        let inner = self.inner.clone();
+        self.inner.aside(async move { drop(inner.notify(body).await) });
     }
 
     /// Closes the stream, which ends the session at the server.
@@ -230,7 +240,14 @@ impl Inner {
     }
 
     fn take_frame(self: &Arc<Self>, frame: Frame) {
-        match self.link.take(frame, false) {
+        let taken = match self.link.take(frame, false) {
+            Inbound::Aside(aside) => match self.hearers.tell(aside) {
+                Ok(()) => Inbound::Done,
+                Err(unheard) => self.link.unheard(unheard, false),
+            },
+            other => other,
+        };
+        match taken {
             Inbound::Response(response) => {
                 let delivered = id_of(&response).is_some_and(|id| self.routes.deliver(id, Ok(response)));
                 if !delivered {
@@ -241,7 +258,7 @@ impl Inner {
                 let inner = self.clone();
                 self.aside(async move { drop(inner.notify(body.into()).await) });
             }
-            Inbound::Done => {}
+            Inbound::Aside(_) | Inbound::Done => {}
         }
     }
 

@@ -6,6 +6,7 @@
 use super::client::{Client, Reply};
 use super::origin::Origin;
 use super::tls;
+use crate::aside::{Heard, Hearers};
 use crate::link::{Ending, Gone, Inbound, Link, count};
 use crate::secret::SecretString;
 use crate::spec::{KeyPin, Limits};
@@ -67,6 +68,7 @@ struct Inner {
     client: Arc<Client>,
     link: Arc<Link>,
     gone: Arc<Gone>,
+    hearers: Arc<Hearers>,
     /// What every request carries. The only headers there are: an agent's own go nowhere.
     headers: ArcSwap<HeaderMap>,
     limits: Limits,
@@ -77,12 +79,11 @@ impl Peer {
         place: (&http::Uri, &[(HeaderName, SecretString)], &[KeyPin]),
         pool: usize,
         limits: Limits,
-        link: &Arc<Link>,
-        gone: &Arc<Gone>,
+        (link, gone, hearers): (&Arc<Link>, &Arc<Gone>, &Arc<Hearers>),
     ) -> Result<Self, UpstreamFault> {
         let (client, headers) = client(place, pool, link)?;
         let headers = ArcSwap::from_pointee(headers);
-        let inner = Inner { client, link: link.clone(), gone: gone.clone(), headers, limits };
+        let inner = Inner { client, link: link.clone(), gone: gone.clone(), hearers: hearers.clone(), headers, limits };
         Ok(Self { inner: Arc::new(inner), listener: OnceLock::new() })
     }
 
@@ -105,8 +106,9 @@ impl Peer {
         body: Bytes,
         extra: Vec<(HeaderName, HeaderValue)>,
         deadline: Instant,
+        heard: Option<&Heard>,
     ) -> Result<Exchanged, UpstreamFault> {
-        self.inner.request(id, body, extra, deadline).await
+        self.inner.request(id, body, extra, deadline, heard).await
     }
 
     /// Sends a message that has no answer.
@@ -147,6 +149,7 @@ impl Inner {
         body: Bytes,
         extra: Vec<(HeaderName, HeaderValue)>,
         deadline: Instant,
+        heard: Option<&Heard>,
     ) -> Result<Exchanged, UpstreamFault> {
         let mut reply = self.post(body, extra, deadline).await?;
         if reply.status == StatusCode::NOT_FOUND && self.headers.load().contains_key(SESSION) {
@@ -179,7 +182,7 @@ impl Inner {
                     Frame::Request(_) | Frame::Notification(_) => Err(self.invalid("a message that is no answer")),
                 }
             }
-            Content::Events if status.is_success() => self.read_events(reply, id, deadline).await,
+            Content::Events if status.is_success() => self.read_events(reply, id, deadline, heard).await,
             Content::Events | Content::Other if status.is_success() => Err(self.invalid(&refusal(status))),
             Content::Events | Content::Other => Ok(Exchanged::Refused(status, self.invalid(&refusal(status)))),
         }
@@ -215,7 +218,13 @@ impl Inner {
 
     /// Reads events until the one that answers `id`, over several connections if the server hangs up
     /// after having said where to resume.
-    async fn read_events(&self, mut reply: Reply, id: u64, deadline: Instant) -> Result<Exchanged, UpstreamFault> {
+    async fn read_events(
+        &self,
+        mut reply: Reply,
+        id: u64,
+        deadline: Instant,
+        heard: Option<&Heard>,
+    ) -> Result<Exchanged, UpstreamFault> {
         let headers = reply.headers.clone();
         let mut resume: Option<(Box<str>, u64)> = None;
         loop {
@@ -232,7 +241,7 @@ impl Inner {
                     .checked_sub(chunk.len())
                     .ok_or_else(|| self.too_large("the stream of events is too long"))?;
                 parser.feed(&chunk, &mut events).map_err(|e| self.too_large(&e.to_string()))?;
-                if let Some(response) = self.take_events(&mut events, Some(id)).await? {
+                if let Some(response) = self.take_events(&mut events, Some(id), heard).await? {
                     reply.release_after_rest();
                     return Ok(Exchanged::Answered(Box::new((response, headers))));
                 }
@@ -266,10 +275,22 @@ impl Inner {
         &self,
         events: &mut Vec<sse::Event>,
         id: Option<u64>,
+        heard: Option<&Heard>,
     ) -> Result<Option<Response>, UpstreamFault> {
         let mut found = None;
         for event in events.drain(..).filter(|e| e.kind == sse::Kind::Message && !e.data.is_empty()) {
-            match self.link.take(self.parse(event.data)?, false) {
+            let taken = match self.link.take(self.parse(event.data)?, false) {
+                // On a request's own stream it is about that request; on the common one, about whom it names.
+                Inbound::Aside(aside) => {
+                    let told = match heard {
+                        Some(heard) => heard.put(aside.clone()).then_some(()).ok_or(aside),
+                        None => self.hearers.tell(aside),
+                    };
+                    told.map_or_else(|unheard| self.link.unheard(unheard, false), |()| Inbound::Done)
+                }
+                other => other,
+            };
+            match taken {
                 Inbound::Response(response) => {
                     let wanted = found.is_none() && id.is_some_and(|id| answers(&response, id));
                     if wanted {
@@ -280,7 +301,7 @@ impl Inner {
                 }
                 // A server that cannot take our answer has only itself to wait for.
                 Inbound::Reply(body) => drop(self.notify(body.into()).await),
-                Inbound::Done => {}
+                Inbound::Aside(_) | Inbound::Done => {}
             }
         }
         Ok(found)
@@ -318,7 +339,8 @@ impl Inner {
             let mut parser = sse::Parser::new(1 << 20);
             let mut events = Vec::new();
             while let Ok(Some(chunk)) = reply.chunk().await {
-                if parser.feed(&chunk, &mut events).is_err() || self.take_events(&mut events, None).await.is_err() {
+                if parser.feed(&chunk, &mut events).is_err() || self.take_events(&mut events, None, None).await.is_err()
+                {
                     break;
                 }
             }

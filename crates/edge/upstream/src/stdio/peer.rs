@@ -5,6 +5,7 @@
 
 use super::child::{self, Process, Program, Streams};
 use super::tail::Tail;
+use crate::aside::Hearers;
 use crate::lines::{Line, Lines, id_of_too_long};
 use crate::link::{Ending, Gone, Inbound, Link, count};
 use crate::routes::Routes;
@@ -28,6 +29,7 @@ pub(crate) struct Peer {
 
 struct Inner {
     routes: Routes,
+    hearers: Arc<Hearers>,
     link: Arc<Link>,
     gone: Arc<Gone>,
     /// Lines on their way to the child; an empty one closes its standard input.
@@ -45,8 +47,7 @@ impl Peer {
         program: Program<'_>,
         queue: usize,
         limits: Limits,
-        link: &Arc<Link>,
-        gone: &Arc<Gone>,
+        (link, gone, hearers): (&Arc<Link>, &Arc<Gone>, &Arc<Hearers>),
     ) -> Result<Self, UpstreamFault> {
         let (process, streams) = child::start(program)
             .map_err(|e| link.unsent(Code::ServerUnavailable, format!("cannot be started: {e}")))?;
@@ -54,6 +55,7 @@ impl Peer {
         let (lines, outgoing) = mpsc::channel(queue.clamp(8, 256) * 2);
         let inner = Arc::new(Inner {
             routes: Routes::default(),
+            hearers: hearers.clone(),
             link: link.clone(),
             gone: gone.clone(),
             lines,
@@ -192,7 +194,14 @@ impl Inner {
             self.take_garbage(&text);
             return Ok(());
         };
-        match self.link.take(frame, true) {
+        let taken = match self.link.take(frame, true) {
+            Inbound::Aside(aside) => match self.hearers.tell(aside) {
+                Ok(()) => Inbound::Done,
+                Err(unheard) => self.link.unheard(unheard, true),
+            },
+            other => other,
+        };
+        match taken {
             Inbound::Response(response) => {
                 let id = response.id().and_then(|id| std::str::from_utf8(id.raw()).ok()?.parse().ok());
                 let delivered = id.is_some_and(|id| self.routes.deliver(id, Ok(response)));
@@ -202,7 +211,7 @@ impl Inner {
             }
             // A child that floods us with requests and reads no answers gets none.
             Inbound::Reply(line) => drop(self.send(line.into())),
-            Inbound::Done => {}
+            Inbound::Aside(_) | Inbound::Done => {}
         }
         Ok(())
     }

@@ -177,7 +177,8 @@ async fn a_server_that_accepts_and_never_answers() {
     let link = Link::new(spec.name.clone(), Redactor::default());
     let soon = Instant::now() + Duration::from_millis(100);
     let place = (url, headers.as_slice(), key_pins.as_slice());
-    let opened = Peer::open(place, 1, spec.limits, (&link, &Arc::new(Gone::default())), soon).await;
+    let shared = (&link, &Arc::new(Gone::default()), &Arc::default());
+    let opened = Peer::open(place, 1, spec.limits, shared, soon).await;
     let fault = opened.map(drop).unwrap_err();
     assert_eq!(fault.code, Code::UpstreamTimeout);
     assert!(soon.elapsed() < Duration::from_secs(1));

@@ -3,8 +3,9 @@
 use crate::session::Call;
 use crate::{ClientInfo, Launch, ServerEvent, ServerSpec, Upstreams};
 use bytes::Bytes;
+use interlock_engine::front::Deaf;
 use interlock_engine::ports::{Upstream as _, UpstreamFault};
-use interlock_mcp::{Frame, Request, Response};
+use interlock_mcp::{Frame, NameAt, Request, Response, Revision};
 use interlock_model::ServerName;
 use interlock_model::json::Limits;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,9 +84,7 @@ impl Rig {
         let request = request(&format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{{\"name\":\"{tool}\",\"arguments\":{arguments}}}}}"
         ));
-        self.upstreams
-            .send(&self.name, &Call { tool: tool.parse().unwrap(), key: 0, request, arguments: None, timeout })
-            .await
+        self.upstreams.send(&self.name, &Call { timeout, ..call_of(tool, request) }, &Deaf).await
     }
 
     pub(super) fn status(&self) -> crate::ServerStatus {
@@ -101,6 +100,20 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("not within five seconds: {:#?}", self.log.lock().unwrap());
+    }
+}
+
+/// A call of a legacy client that can do nothing.
+pub(super) fn call_of(tool: &str, request: Request) -> Call {
+    Call {
+        name: Some((NameAt::Name, tool.into())),
+        key: 0,
+        request,
+        arguments: None,
+        state: None,
+        revision: Revision::V2025_11_25,
+        capabilities: Bytes::new(),
+        timeout: Duration::from_secs(5),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::fake_http::Fake;
 use super::fake_sse::{FakeSse, GOOD};
-use super::rig::{Rig, request, spec, text};
+use super::rig::{Rig, call_of, request, spec, text};
 use crate::session::Call;
 use crate::{Condition, Launch, ServerSpec, Tolerance};
+use interlock_engine::front::Deaf;
 use interlock_model::Code;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -125,9 +126,8 @@ async fn one_key_with_many_calls_does_not_hold_up_another() {
         let (rig, order) = (rig.clone(), order.clone());
         tokio::spawn(async move {
             let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"slow"}}"#;
-            let timeout = Duration::from_secs(5);
-            let call = Call { tool: "slow".parse().unwrap(), key, request: request(text), arguments: None, timeout };
-            let answer = rig.upstreams.send(&rig.name, &call).await;
+            let call = Call { key, ..call_of("slow", request(text)) };
+            let answer = rig.upstreams.send(&rig.name, &call, &Deaf).await;
             order.lock().unwrap().push((key, answer.is_ok()));
         })
     };

@@ -3,8 +3,10 @@
 //! In scope: splicing an agent's `tools/call`; writing our own messages. Out of scope: I/O, headers.
 //! Source: MCP 2026-07-28, base protocol, "Per-request metadata".
 
+use interlock_engine::front::NoReply;
 use interlock_mcp::answer::quote;
-use interlock_mcp::{Request, Revision, frame};
+use interlock_mcp::{Id, NameAt, Request, Response, Revision, frame};
+use interlock_model::Code;
 use interlock_model::json::{Kind, View};
 use std::ops::Range;
 
@@ -14,12 +16,9 @@ const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 const PROGRESS_TOKEN: &str = "progressToken";
 
-/// What a modern server finds in `_meta` of every request, as the inside of the object.
+/// What a modern server finds in `_meta` of every request beside the client's capabilities, as the inside of the object.
 pub(crate) fn envelope(client_info: &str) -> String {
-    format!(
-        "\"{PROTOCOL_VERSION}\":\"{}\",\"{CLIENT_CAPABILITIES}\":{{}},\"{CLIENT_INFO}\":{client_info}",
-        Revision::V2026_07_28
-    )
+    format!("\"{PROTOCOL_VERSION}\":\"{}\",\"{CLIENT_INFO}\":{client_info}", Revision::V2026_07_28)
 }
 
 /// How one session wants its messages.
@@ -33,20 +32,30 @@ pub(crate) struct Style {
     pub(crate) shared: bool,
 }
 
-/// The agent's `tools/call` with what must differ toward the server, in one copy. `None` if the
-/// request names no tool.
+/// What must differ in an agent's request toward its server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Differing<'a> {
+    /// The member that names what is asked for, and the server's own name for it.
+    pub(crate) name: Option<(NameAt, &'a str)>,
+    /// Replaces the arguments.
+    pub(crate) arguments: Option<&'a [u8]>,
+    /// The server's own `requestState`.
+    pub(crate) state: Option<&'a str>,
+    /// What the client can do, a JSON object; empty for nothing.
+    pub(crate) capabilities: &'a [u8],
+    /// Replies to what the server asked, a JSON object, and its state if it gave one: a further leg.
+    pub(crate) replies: Option<(&'a [u8], Option<&'a [u8]>)>,
+}
+
+/// The agent's request with what must differ toward the server, in one copy. `None` if it does not name what it
+/// should.
 ///
-/// Changed are: `id`; `params.name` where the server's own name differs; `params.arguments` where an
-/// obligation replaced them; and in `params._meta` the protocol's own members and, on a shared
+/// Changed are: `id`; the name where the server's own differs; `params.arguments` where an
+/// obligation replaced them; `params.requestState`, which was sealed; and in `params._meta` the protocol's own members and, on a shared
 /// session, `progressToken`, which becomes our id. All else stays byte for byte, save that line
 /// breaks between tokens become spaces where a message is one line.
-pub(crate) fn call(
-    request: &Request,
-    tool: &str,
-    arguments: Option<&[u8]>,
-    id: &str,
-    style: &Style,
-) -> Option<Vec<u8>> {
+pub(crate) fn call(request: &Request, differing: &Differing<'_>, id: &str, style: &Style) -> Option<Vec<u8>> {
+    let arguments = differing.arguments;
     let text = request.bytes();
     let (mut id_at, mut params) = (None, None);
     for (key, value) in request.root().members() {
@@ -56,21 +65,47 @@ pub(crate) fn call(
             _ => {}
         }
     }
-    let params = params.filter(|p| p.kind() == Kind::Object)?;
-    let (mut name, mut given, mut meta) = (None, None, None);
+    let Some(params) = params.filter(|p| p.kind() == Kind::Object) else {
+        return differing.name.is_none().then(|| without_params(request, id_at, (id, differing.capabilities), style));
+    };
+    let (mut name, mut uri, mut to, mut given, mut meta, mut state) = (None, None, None, None, None, None);
     for (key, value) in params.members() {
         match key.as_str().as_deref() {
             Some("name") => name = Some(value),
+            Some("uri") => uri = Some(value),
+            Some("ref") => to = Some(value),
             Some("arguments") => given = Some(value),
             Some("_meta") => meta = Some(value),
+            Some("requestState") => state = Some(value),
             _ => {}
         }
     }
-    let name = name?;
-    let new_name = (!name.is_str(tool)).then(|| quote(tool));
-    let new_meta = meta_for(meta, id, style);
+    let named = match differing.name {
+        None => None,
+        Some((at, new)) => {
+            let found = match at {
+                NameAt::Name => name,
+                NameAt::Uri => uri,
+                NameAt::RefName => to.and_then(|to| to.get("name")),
+                NameAt::RefUri => to.and_then(|to| to.get("uri")),
+            }?;
+            (!found.is_str(new)).then(|| (found.span(), quote(new)))
+        }
+    };
+    let new_state = differing.state.map(quote);
+    let new_meta = meta_for(meta, id, differing.capabilities, style);
 
     let mut added = Vec::new();
+    if let Some((replies, state)) = differing.replies {
+        added.extend_from_slice(b"\"inputResponses\":");
+        added.extend_from_slice(replies);
+        added.push(b',');
+        if let Some(state) = state {
+            added.extend_from_slice(b"\"requestState\":");
+            added.extend_from_slice(state);
+            added.push(b',');
+        }
+    }
     if let (None, Some(arguments)) = (given, arguments) {
         added.extend_from_slice(b"\"arguments\":");
         added.extend_from_slice(arguments);
@@ -84,12 +119,17 @@ pub(crate) fn call(
     let mut changes: Vec<(Range<usize>, &[u8])> = Vec::with_capacity(6);
     changes.push((id_at?, id.as_bytes()));
     if !added.is_empty() {
-        // `params` is not empty, it has a name, so the comma after each added member fits.
+        if params.members().next().is_none() {
+            added.pop();
+        }
         let inside = params.span().start + 1;
         changes.push((inside..inside, &added));
     }
-    if let Some(new) = &new_name {
-        changes.push((name.span(), new.as_bytes()));
+    if let Some((at, new)) = &named {
+        changes.push((at.clone(), new.as_bytes()));
+    }
+    if let (Some(old), Some(new)) = (state, &new_state) {
+        changes.push((old.span(), new.as_bytes()));
     }
     if let (Some(old), Some(new)) = (given, arguments) {
         changes.push((old.span(), new));
@@ -109,6 +149,26 @@ pub(crate) fn call(
     Some(out)
 }
 
+/// A request that has no parameters of its own.
+fn without_params(
+    asked: &Request,
+    id_at: Option<Range<usize>>,
+    (id, capabilities): (&str, &[u8]),
+    style: &Style,
+) -> Vec<u8> {
+    if style.envelope.is_some() || id_at.is_none() {
+        return request(asked.method(), "", id, capabilities, style);
+    }
+    let text = asked.bytes();
+    let end: &[u8] = if style.lines { b"\n" } else { b"" };
+    let mut out = frame::splice(text, &[(id_at.unwrap_or_default(), id.as_bytes()), (text.len()..text.len(), end)]);
+    let last = out.len() - end.len();
+    if style.lines {
+        one_line(out.get_mut(..last).unwrap_or_default());
+    }
+    out
+}
+
 /// A raw line break in JSON stands between tokens, where any space means the same.
 fn one_line(mut rest: &mut [u8]) {
     while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
@@ -120,7 +180,7 @@ fn one_line(mut rest: &mut [u8]) {
 }
 
 /// The new `_meta`, or `None` where the one found (or none) is right as it is.
-fn meta_for(found: Option<View<'_>>, id: &str, style: &Style) -> Option<Vec<u8>> {
+fn meta_for(found: Option<View<'_>>, id: &str, capabilities: &[u8], style: &Style) -> Option<Vec<u8>> {
     let modern = style.envelope.is_some();
     let is_ours = |key: &str| match key {
         PROTOCOL_VERSION | CLIENT_CAPABILITIES | CLIENT_INFO => true,
@@ -135,7 +195,9 @@ fn meta_for(found: Option<View<'_>>, id: &str, style: &Style) -> Option<Vec<u8>>
     }
     let mut out = Vec::with_capacity(found.map_or(0, |m| m.raw().len()) + 256);
     out.push(b'{');
-    out.extend_from_slice(style.envelope.as_deref().unwrap_or_default().as_bytes());
+    if let Some(envelope) = &style.envelope {
+        out.extend_from_slice(&whole_envelope(envelope, capabilities));
+    }
     for (key, value) in found.iter().flat_map(View::members) {
         let name = key.as_str();
         let ours = name.as_deref().is_some_and(is_ours);
@@ -154,10 +216,19 @@ fn meta_for(found: Option<View<'_>>, id: &str, style: &Style) -> Option<Vec<u8>>
     Some(out)
 }
 
+/// The inside of `_meta` toward a modern server.
+fn whole_envelope(envelope: &str, capabilities: &[u8]) -> Vec<u8> {
+    let capabilities = if capabilities.is_empty() { b"{}" } else { capabilities };
+    [envelope.as_bytes(), b",\"", CLIENT_CAPABILITIES.as_bytes(), b"\":", capabilities].concat()
+}
+
 /// A request of our own. `params` is the inside of an object.
-pub(crate) fn request(method: &str, params: &str, id: &str, style: &Style) -> Vec<u8> {
+pub(crate) fn request(method: &str, params: &str, id: &str, capabilities: &[u8], style: &Style) -> Vec<u8> {
     let (meta, comma) = match &style.envelope {
-        Some(envelope) => (format!("\"_meta\":{{{envelope}}}"), if params.is_empty() { "" } else { "," }),
+        Some(envelope) => {
+            let envelope = whole_envelope(envelope, capabilities);
+            (format!("\"_meta\":{{{}}}", String::from_utf8_lossy(&envelope)), if params.is_empty() { "" } else { "," })
+        }
         None => (String::new(), ""),
     };
     let end = if style.lines { "\n" } else { "" };
@@ -191,6 +262,26 @@ pub(crate) fn answer(request: &Request, lines: bool) -> Vec<u8> {
     }
 }
 
+/// The client's reply to a question: its result or error, under the server's id.
+pub(crate) fn reply(id: &Id, response: &Response, lines: bool) -> Vec<u8> {
+    let id_at = response.root().get("id").map(|theirs| theirs.span()).unwrap_or_default();
+    let mut out = frame::splice(response.bytes(), &[(id_at, id.raw())]);
+    if lines {
+        one_line(&mut out);
+        out.push(b'\n');
+    }
+    out
+}
+
+/// That a question has no reply. Source: MCP 2025-11-25, client/sampling, "Error Handling": -1 is for a person who
+/// says no.
+pub(crate) fn no_reply(id: &Id, why: &NoReply, lines: bool) -> Vec<u8> {
+    let code = if why.code == Code::UnknownMethod { -32601 } else { -1 };
+    let (id, message) = (String::from_utf8_lossy(id.raw()), quote(&why.reason));
+    let end = if lines { "\n" } else { "" };
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":{code},\"message\":{message}}}}}{end}").into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +302,11 @@ mod tests {
     }
 
     fn spliced(text: &str, tool: &str, arguments: Option<&str>, style: &Style) -> String {
-        String::from_utf8(call(&parse(text), tool, arguments.map(str::as_bytes), "42", style).unwrap()).unwrap()
+        String::from_utf8(call(&parse(text), &differing(tool, arguments), "42", style).unwrap()).unwrap()
+    }
+
+    fn differing<'a>(tool: &'a str, arguments: Option<&'a str>) -> Differing<'a> {
+        Differing { name: Some((NameAt::Name, tool)), arguments: arguments.map(str::as_bytes), ..Differing::default() }
     }
 
     #[test]
@@ -247,7 +342,7 @@ mod tests {
         assert_eq!(meta(&style(false, false)), r#"{"progressToken":42,"x/y":[1.0]}"#);
         assert_eq!(
             meta(&style(true, false)),
-            r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{},"io.modelcontextprotocol/logLevel":"debug","progressToken":"p","x/y":[1.0]}"#
+            r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{},"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"debug","progressToken":"p","x/y":[1.0]}"#
         );
     }
 
@@ -262,7 +357,7 @@ mod tests {
         );
         assert!(parse(&out).param("name").unwrap().is_str("t"));
         let nameless = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#;
-        assert_eq!(call(&parse(nameless), "t", None, "42", &style(false, false)), None);
+        assert_eq!(call(&parse(nameless), &differing("t", None), "42", &style(false, false)), None);
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Story {
         if self.calls.insert(call, record.session).is_some() {
             return Err(StoryFault::SecondIntent(call));
         }
-        if record.tool.is_none() {
+        if record.tool.is_none() && record.subject.is_none() {
             return Err(StoryFault::NoTool(call));
         }
         let outcome = record.decision.outcome;

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use interlock_approval::{Approval, Settlement, State, Verdict};
 use interlock_catalog::{Catalog, Definition, Destination, Lock, LockedServer, LockedTool, ServerIdentity, ToolFacts};
-use interlock_engine::front::{Caller, Endpoint, Governed};
+use interlock_engine::front::{Aside, Caller, Deaf, Endpoint, Governed, NoReply};
 use interlock_engine::ports::{
     Append, AppendError, Appended, Clock, Effect, Ledger, Outgoing, Session, Upstream, UpstreamFault,
 };
 use interlock_engine::{Engine, Ports, Settings, World};
 use interlock_identity::{Agent, AgentState, BearerKey, Registry};
 use interlock_ledger::entry::{Entry, Event};
-use interlock_mcp::{Frame, Request, Response, Revision};
+use interlock_mcp::{Ask, Frame, Offers, Request, Response, Revision};
 use interlock_model::json::Limits;
 use interlock_model::{
     AgentId, ApprovalId, Commitment, Effect as ToolEffect, Mode, OwnerId, Sensitivity, ServerName, SessionId,
@@ -214,6 +214,10 @@ pub struct FakeUpstream {
     pub sent: Arc<Mutex<Vec<Outgoing>>>,
     pub answer: Arc<Mutex<Result<String, UpstreamFault>>>,
     pub open: watch::Sender<bool>,
+    /// Asked before the answer: whole requests.
+    pub asks: Arc<Mutex<Vec<String>>>,
+    /// What came of them.
+    pub replies: Arc<Mutex<Vec<Result<String, NoReply>>>>,
 }
 
 impl FakeUpstream {
@@ -226,8 +230,19 @@ impl Upstream for FakeUpstream {
     async fn settled(&self, _: &ServerName) -> Result<(), UpstreamFault> {
         Ok(())
     }
-    async fn forward(&self, call: Outgoing) -> Result<Response, UpstreamFault> {
+    fn offers(&self, _: &ServerName) -> Offers {
+        Offers { tools: true, prompts: true, resources: true, logging: true, ..Offers::default() }
+    }
+
+    async fn forward(&self, call: Outgoing, aside: &dyn Aside) -> Result<Response, UpstreamFault> {
         self.sent.lock().unwrap().push(call);
+        let asks = self.asks.lock().unwrap().clone();
+        for text in asks {
+            let Ok(Frame::Request(question)) = Frame::parse(Bytes::from(text), Limits::RESULT) else { panic!() };
+            let reply = aside.ask(question).await;
+            let reply = reply.map(|reply| String::from_utf8_lossy(reply.result().unwrap().raw()).into_owned());
+            self.replies.lock().unwrap().push(reply);
+        }
         let mut open = self.open.subscribe();
         open.wait_for(|open| *open).await.unwrap();
         let text = self.answer.lock().unwrap().clone()?;
@@ -337,6 +352,8 @@ impl Bench {
                 r#"{"jsonrpc":"2.0","id":9,"result":{"content":[],"x":1.10},"y":null}"#.into()
             ))),
             open: watch::channel(true).0,
+            asks: Arc::default(),
+            replies: Arc::default(),
         };
         let catalog = Arc::new(catalog());
         let policy = policy(&catalog, POLICY);
@@ -348,12 +365,20 @@ impl Bench {
 
     pub fn caller(&self, revision: Revision) -> Caller {
         let principal = self.engine.identify(Some(BearerKey::new(&KEY).danger_reveal())).unwrap();
-        Caller { principal, endpoint: Endpoint::All, revision, received_us: 0 }
+        Caller { principal, endpoint: Endpoint::All, revision, capabilities: Bytes::new(), received_us: 0 }
     }
 
     pub async fn call(&self, tool: &str, id: &str) -> serde_json::Value {
-        let answer = self.engine.call_tool(self.caller(Revision::V2025_11_25), request(tool, id)).await.message;
-        serde_json::from_slice(&answer).unwrap()
+        self.ask_as(self.caller(Revision::V2025_11_25), Ask::Call, request(tool, id), &Deaf).await
+    }
+
+    pub async fn ask_as(&self, caller: Caller, ask: Ask, request: Request, aside: &dyn Aside) -> serde_json::Value {
+        serde_json::from_slice(&self.engine.ask(caller, ask, request, aside).await.message).unwrap()
+    }
+
+    /// What the server answers from now on.
+    pub fn answers(&self, members: &str) {
+        *self.upstream.answer.lock().unwrap() = Ok(format!(r#"{{"jsonrpc":"2.0","id":1,{members}}}"#));
     }
 
     pub fn policy(&self, text: &str) {
@@ -373,14 +398,14 @@ pub fn request(tool: &str, id: &str) -> Request {
     }
 }
 
-/// `call_tool` on an engine that the task owns, for spawning.
+/// A call on an engine that the task owns, for spawning.
 pub trait CallOwned {
     fn call_tool_owned(self, caller: Caller, request: Request) -> impl Future<Output = Bytes> + Send + 'static;
 }
 
 impl CallOwned for Arc<Engine<Fakes>> {
     async fn call_tool_owned(self, caller: Caller, request: Request) -> Bytes {
-        self.call_tool(caller, request).await.message
+        self.ask(caller, Ask::Call, request, &Deaf).await.message
     }
 }
 

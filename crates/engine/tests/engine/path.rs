@@ -1,21 +1,17 @@
 //! The path of a call over fakes: each invariant of the design that the engine keeps has a test here that names it.
 
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
-
+use crate::support::{Bench, CallOwned, Disk, agent, code, request, settings};
 use interlock_approval::Verdict;
 use interlock_catalog::{Drift, DriftKind};
 use interlock_engine::World;
-use interlock_engine::front::Governed;
+use interlock_engine::front::{Deaf, Governed};
 use interlock_engine::ports::{Clock, UpstreamFault};
 use interlock_identity::{AgentState, Registry};
 use interlock_ledger::entry::{CallStatus, Event};
-use interlock_mcp::Revision;
+use interlock_mcp::{Ask, Revision};
 use interlock_model::{Code, Mode, Outcome};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Bench, CallOwned, Disk, agent, code, request, settings};
 
 async fn settle_tasks() {
     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -24,19 +20,21 @@ async fn settle_tasks() {
 #[tokio::test]
 async fn an_allowed_call_is_recorded_sent_as_it_came_and_answered_as_it_came() {
     let bench = Bench::new(Mode::Enforcing);
-    let answer = bench.engine.call_tool(bench.caller(Revision::V2025_11_25), request("write", "1")).await.message;
+    let answer =
+        bench.engine.ask(bench.caller(Revision::V2025_11_25), Ask::Call, request("write", "1"), &Deaf).await.message;
     assert_eq!(answer, r#"{"jsonrpc":"2.0","id":"me","result":{"content":[],"x":1.10},"y":null}"#);
     assert_eq!(bench.ledger.kinds(), ["intent", "outcome"]);
     let sent = bench.upstream.sent.lock().unwrap();
     assert_eq!(sent[0].request.bytes(), request("write", "1").bytes());
-    assert_eq!(sent[0].tool.as_str(), "write");
+    assert_eq!(sent[0].name.as_ref().map(|(_, name)| &**name), Some("write"));
     assert!(sent[0].arguments.is_none());
 }
 
 #[tokio::test]
 async fn a_modern_client_gets_a_result_type() {
     let bench = Bench::new(Mode::Enforcing);
-    let answer = bench.engine.call_tool(bench.caller(Revision::V2026_07_28), request("read", "1")).await.message;
+    let answer =
+        bench.engine.ask(bench.caller(Revision::V2026_07_28), Ask::Call, request("read", "1"), &Deaf).await.message;
     assert_eq!(
         answer,
         r#"{"jsonrpc":"2.0","id":"me","result":{"resultType":"complete","content":[],"x":1.10},"y":null}"#
@@ -122,7 +120,7 @@ async fn invariant_3_other_modes_forward_what_policy_denies_and_nothing_else() {
         let caller = bench.caller(Revision::V2025_11_25);
         let suspended = Arc::new(Registry::new([agent(AgentState::Suspended)]));
         bench.engine.change_world(|w| World { registry: suspended.clone(), ..w.clone() });
-        let answer = bench.engine.call_tool(caller, request("write", "1")).await.message;
+        let answer = bench.engine.ask(caller, Ask::Call, request("write", "1"), &Deaf).await.message;
         assert!(String::from_utf8_lossy(&answer).contains("agent_not_active"));
         assert_eq!(bench.upstream.calls(), 1, "{mode}");
     }
@@ -201,7 +199,7 @@ async fn invariant_5_denied_expired_and_superseded_are_three_answers() {
     bench.call("wipe", "superseded").await;
     let id = bench.ledger.approvals()[1].statement.id;
     bench.ledger.settle(id, Verdict::Approve, bench.clock.now());
-    bench.policy(&format!("{}\n// changed\n", support::POLICY));
+    bench.policy(&format!("{}\n// changed\n", crate::support::POLICY));
     assert_eq!(code(&bench.call("wipe", "superseded").await), Some("approval_superseded"));
 
     bench.call("wipe", "expired").await;
@@ -220,7 +218,7 @@ async fn invariant_5_an_approval_lifts_the_step_up_and_nothing_else() {
     bench.ledger.settle(id, Verdict::Approve, bench.clock.now());
     bench.policy(&format!(
         r#"{} @id("frozen") @reason("change freeze") forbid (principal, action, resource);"#,
-        support::POLICY
+        crate::support::POLICY
     ));
     let answer = bench.call("wipe", "1").await;
     assert_eq!(code(&answer), Some("unknown_tool"), "an unconditional forbid hides the tool");
@@ -236,7 +234,7 @@ async fn which_arguments_are_mirrored_is_known_of_tools_that_may_be_seen() {
     assert!(bench.engine.mirrored(&caller, "db__nothing").is_none());
     bench.policy(&format!(
         r#"{} @id("hidden") forbid (principal, action, resource == Interlock::Tool::"db/write");"#,
-        support::POLICY
+        crate::support::POLICY
     ));
     assert!(bench.engine.mirrored(&caller, "db__write").is_none(), "a hidden tool has no headers either");
     assert!(bench.engine.mirrored(&caller, "db__read").is_some());
@@ -248,7 +246,7 @@ async fn invariant_6_labels_rise_with_the_outcome_and_stay_across_connections() 
     bench.call("write", "1").await;
     bench.policy(&format!(
         r#"{} @id("after") forbid (principal, action in Interlock::Action::"call", resource) when {{ context.session.labels.contains("touched") && resource.effects.contains("read") }};"#,
-        support::POLICY
+        crate::support::POLICY
     ));
     // A new request is a new connection, a new MCP session and a new credential as far as the engine can tell.
     assert_eq!(code(&bench.call("read", "1").await), Some("policy_denied"));
@@ -349,7 +347,7 @@ async fn wrong_arguments_and_too_many_calls_are_refused_before_anything_is_sent(
     else {
         panic!("no request")
     };
-    let answer = bench.engine.call_tool(bench.caller(Revision::V2025_11_25), wrong).await.message;
+    let answer = bench.engine.ask(bench.caller(Revision::V2025_11_25), Ask::Call, wrong, &Deaf).await.message;
     assert_eq!(code(&serde_json::from_slice(&answer).unwrap()), Some("invalid_arguments"));
 
     bench.upstream.open.send_replace(false);
