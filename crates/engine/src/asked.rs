@@ -3,7 +3,7 @@
 
 use interlock_catalog::{ApprovedTool, Catalog};
 use interlock_ledger::entry::{SubjectRecord, ToolRecord};
-use interlock_mcp::{Ask, NameAt};
+use interlock_mcp::{Ask, NameAt, TaskVerb};
 use interlock_model::{CallId, Digest, Effect, Effects, Sensitivity, ServerName};
 use interlock_policy::{ActionKind, Subject};
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub(crate) struct Offer {
 #[derive(Clone, Debug)]
 enum Kind {
     Agent(Ask, Option<NameAt>),
+    /// Something about a task that a call of this tool began.
+    Task(TaskVerb, Arc<ApprovedTool>),
     Question(Question, CallId),
     Log,
 }
@@ -87,7 +89,9 @@ impl Offer {
         // As sensitive as the most sensitive thing that the server's tools reach: they reach the same data.
         let sensitivity = match ask {
             Ask::Read | Ask::Subscribe => sensitivity_of(catalog, server),
-            Ask::Call | Ask::Unsubscribe | Ask::Prompt | Ask::Complete | Ask::List(_) => Sensitivity::Internal,
+            Ask::Call | Ask::Unsubscribe | Ask::Prompt | Ask::Complete | Ask::Task(_) | Ask::List(_) => {
+                Sensitivity::Internal
+            }
         };
         let name = named.map_or("", |(_, name)| name);
         Self::new(catalog, server, Kind::Agent(ask, named.map(|(at, _)| at)), name, sensitivity)
@@ -108,6 +112,17 @@ impl Offer {
         Self::new(catalog, server, Kind::Log, "", Sensitivity::Internal)
     }
 
+    /// Something about the task `task`, the server's own id for it, that a call of `tool` began.
+    pub(crate) fn of_task(tool: &Arc<ApprovedTool>, verb: TaskVerb, task: &str) -> Self {
+        Self {
+            server: tool.server.clone(),
+            identity: tool.identity,
+            kind: Kind::Task(verb, tool.clone()),
+            name: task.into(),
+            sensitivity: tool.facts.effective_sensitivity(),
+        }
+    }
+
     fn new(catalog: &Catalog, server: &ServerName, kind: Kind, name: &str, sensitivity: Sensitivity) -> Option<Self> {
         let identity = catalog.server(server)?.identity_digest;
         Some(Self { server: server.clone(), identity, kind, name: name.into(), sensitivity })
@@ -116,6 +131,7 @@ impl Offer {
     fn method(&self) -> &'static str {
         match &self.kind {
             Kind::Agent(ask, _) => ask.method(),
+            Kind::Task(verb, _) => Ask::Task(*verb).method(),
             Kind::Question(question, _) => question.method(),
             Kind::Log => "logging/setLevel",
         }
@@ -127,8 +143,9 @@ impl Offer {
             Kind::Agent(Ask::Complete, _) => ActionKind::Complete,
             Kind::Agent(Ask::Prompt, _) => ActionKind::Prompt,
             Kind::Agent(Ask::List(_), _) => ActionKind::List,
-            // Tools are not offers; policy answers no such request.
-            Kind::Agent(Ask::Call, _) => ActionKind::Call,
+            Kind::Task(..) => ActionKind::Call,
+            // Tools and their tasks are not such offers; policy answers no such request.
+            Kind::Agent(Ask::Call | Ask::Task(_), _) => ActionKind::Call,
             Kind::Question(Question::Sample, _) => ActionKind::Sample,
             Kind::Question(Question::Elicit, _) => ActionKind::Elicit,
             Kind::Question(Question::Roots, _) => ActionKind::Roots,
@@ -141,20 +158,25 @@ impl Offer {
         match &self.kind {
             Kind::Agent(_, Some(at)) if at.is_address() => Subject::Resource { server, uri: name },
             Kind::Agent(_, Some(_)) => Subject::Prompt { server, name },
+            Kind::Task(_, tool) => Subject::Tool(tool),
             Kind::Agent(_, None) | Kind::Question(..) | Kind::Log => Subject::Server(server),
         }
     }
 
     fn record(&self) -> SubjectRecord {
         let is_prompt = matches!(&self.kind, Kind::Agent(_, Some(at)) if !at.is_address());
+        let tool = match &self.kind {
+            Kind::Task(_, tool) => Some(tool.name().to_string()),
+            Kind::Agent(..) | Kind::Question(..) | Kind::Log => None,
+        };
         SubjectRecord {
             identity: self.identity,
             method: self.method().to_owned(),
-            name: is_prompt.then(|| self.name.chars().take(MAX_NAME).collect()),
+            name: tool.or_else(|| is_prompt.then(|| self.name.chars().take(MAX_NAME).collect())),
             server: self.server.clone(),
             within: match &self.kind {
                 Kind::Question(_, within) => Some(*within),
-                Kind::Agent(..) | Kind::Log => None,
+                Kind::Agent(..) | Kind::Task(..) | Kind::Log => None,
             },
         }
     }
@@ -197,9 +219,19 @@ impl Asked {
         }
     }
 
-    /// Whether it is a list, which policy filters element by element instead of deciding it as a whole.
-    pub(crate) const fn is_list(&self) -> bool {
-        matches!(self, Self::Offer(Offer { kind: Kind::Agent(Ask::List(_), _), .. }))
+    /// Whether it is not decided as a whole: a list, which policy filters element by element, or a step of a task,
+    /// which is part of the call that began it. That call was decided; whoever may call the tool no more has no such
+    /// task any more.
+    pub(crate) const fn is_decided_elsewhere(&self) -> bool {
+        matches!(self, Self::Offer(Offer { kind: Kind::Agent(Ask::List(_), _) | Kind::Task(..), .. }))
+    }
+
+    /// The tool that a call, or the call that began a task, is of.
+    pub(crate) fn tool(&self) -> Option<&Arc<ApprovedTool>> {
+        match self {
+            Self::Tool(tool) | Self::Offer(Offer { kind: Kind::Task(_, tool), .. }) => Some(tool),
+            Self::Offer(_) => None,
+        }
     }
 
     /// The method.
@@ -215,6 +247,7 @@ impl Asked {
         match self {
             Self::Tool(tool) => Some((NameAt::Name, tool.name().as_str())),
             Self::Offer(Offer { kind: Kind::Agent(_, Some(at)), name, .. }) => Some((*at, name)),
+            Self::Offer(Offer { kind: Kind::Task(..), name, .. }) => Some((NameAt::TaskId, name)),
             Self::Offer(_) => None,
         }
     }
@@ -232,6 +265,7 @@ impl Asked {
         match self {
             Self::Tool(tool) => tool.facts.effective_effects(),
             Self::Offer(Offer { kind: Kind::Question(..), .. }) => one(Effect::External),
+            Self::Offer(Offer { kind: Kind::Task(_, tool), .. }) => tool.facts.effective_effects(),
             Self::Offer(_) => one(Effect::Read),
         }
     }

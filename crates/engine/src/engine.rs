@@ -351,6 +351,10 @@ impl Released {
                         .result()
                         .and_then(|result| result.get("requestState")?.as_str())
                         .map(|state| permitted.seal(now, &state)),
+                    task: response
+                        .result()
+                        .and_then(|result| result.get("taskId")?.as_str())
+                        .and_then(|task| permitted.seal_task(now, &task)),
                 };
                 CallResponse {
                     message: relay.message(response),

@@ -63,7 +63,8 @@ impl<P: Ports> Engine<P> {
                 match self.listed_by(&caller, &server, listed, request, aside).await {
                     Ok(response) => {
                         let response = self.visible(&caller, &server, listed, response);
-                        let relay = Relay { id: &id, revision, ask, advice: None, server: None, state: None };
+                        let relay =
+                            Relay { id: &id, revision, ask, advice: None, server: None, state: None, task: None };
                         let error = response.error().and_then(|e| e.get("code")).and_then(|code| code.as_i64());
                         CallResponse { message: relay.message(&response), error }
                     }
@@ -88,7 +89,7 @@ impl<P: Ports> Engine<P> {
                 let message = answer::result(request.id(), &page.concat());
                 let Some(response) = parsed(message.clone()) else { return CallResponse { message, error: None } };
                 let (id, revision, ask) = (request.id(), caller.revision, Ask::List(listed));
-                let relay = Relay { id, revision, ask, advice: None, server: None, state: None };
+                let relay = Relay { id, revision, ask, advice: None, server: None, state: None, task: None };
                 CallResponse { message: relay.message(&response), error: None }
             }
         }

@@ -108,10 +108,13 @@ impl<P: Ports> Engine<P> {
     }
 }
 
-/// The `inputRequests` of an answer that needs input.
+/// The `inputRequests` of an answer, or of a task, that needs input.
 fn questions_in(response: &Response) -> Option<View<'_>> {
     let result = response.result()?;
-    result.get("resultType").filter(|kind| kind.is_str("input_required"))?;
+    let asks = |member: &str| result.get(member).is_some_and(|kind| kind.is_str("input_required"));
+    if !asks("resultType") && !asks("status") {
+        return None;
+    }
     result.get("inputRequests").filter(|requests| requests.kind() == Kind::Object)
 }
 

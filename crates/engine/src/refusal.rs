@@ -93,7 +93,7 @@ impl Refusal {
         let rpc_code = match self.code {
             // 2026-07-28, server/resources, "Error Handling"; the revisions before it have a code of their own.
             Code::UnknownResource if revision.era() == Era::Legacy => RESOURCE_NOT_FOUND,
-            Code::UnknownTool | Code::UnknownPrompt | Code::UnknownResource | Code::ForgedState => {
+            Code::UnknownTool | Code::UnknownPrompt | Code::UnknownResource | Code::UnknownTask | Code::ForgedState => {
                 RpcError::INVALID_PARAMS
             }
             _ => RpcError::INTERNAL,

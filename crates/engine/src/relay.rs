@@ -25,6 +25,8 @@ pub(crate) struct Relay<'a> {
     pub(crate) server: Option<&'a ServerName>,
     /// Takes the place of the server's `requestState`.
     pub(crate) state: Option<String>,
+    /// Takes the place of the server's `taskId`.
+    pub(crate) task: Option<String>,
 }
 
 type Changes = Vec<(Range<usize>, Vec<u8>)>;
@@ -74,6 +76,9 @@ impl Relay<'_> {
         }
         if let (Some(state), Some(theirs)) = (&self.state, result.get("requestState")) {
             changes.push((theirs.span(), interlock_mcp::answer::quote(state).into_bytes()));
+        }
+        if let (Some(task), Some(theirs)) = (&self.task, result.get("taskId")) {
+            changes.push((theirs.span(), interlock_mcp::answer::quote(task).into_bytes()));
         }
         if let Some(server) = self.server {
             let exposed = |uri: String| interlock_mcp::answer::quote(&namespace::address(server, &uri)).into_bytes();
@@ -162,7 +167,7 @@ mod tests {
 
     fn relayed(member: &str, revision: Revision, ask: Ask) -> String {
         let id = Id::number(7);
-        let relay = Relay { id: &id, revision, ask, advice: None, server: None, state: None };
+        let relay = Relay { id: &id, revision, ask, advice: None, server: None, state: None, task: None };
         let message = relay.message(&response(&format!(r#"{{"jsonrpc":"2.0","id":1,{member}}}"#)));
         Json::parse(message.clone(), Limits::RESULT).unwrap();
         String::from_utf8(message.to_vec()).unwrap()
@@ -223,6 +228,7 @@ mod tests {
             advice: Some("1"),
             server: Some(&server),
             state: Some("sealed".to_owned()),
+            task: None,
         };
         let theirs = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestState":"s","ttlMs":1,"cacheScope":"private","contents":[{"uri":"a:b"}],"_meta":{}}}"#;
         let expected = r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","requestState":"sealed","ttlMs":1,"cacheScope":"private","contents":[{"uri":"files+a:b"}],"_meta":{"interlock/advisory":1}}}"#;

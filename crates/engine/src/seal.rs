@@ -16,6 +16,9 @@ const MARK: &str = "il1";
 /// How long a state may be used: as long as a person may take to answer, with room.
 pub(crate) const LIFE_MS: u64 = 3_600_000;
 
+/// How long a task may be asked about: longer than servers keep one.
+pub(crate) const TASK_LIFE_MS: u64 = 7 * 86_400_000;
+
 /// Binds `inner`, as the server gave it, to `about` until `expires`.
 pub(crate) fn seal(key: &SessionKey, about: &[&[u8]], expires: UnixMillis, inner: &str) -> String {
     let mac = mac(key, about, expires, inner);

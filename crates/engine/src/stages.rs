@@ -9,7 +9,7 @@ use crate::seal;
 use crate::world::World;
 use bytes::Bytes;
 use interlock_approval::{Approval, Seen};
-use interlock_catalog::Catalog;
+use interlock_catalog::{ApprovedTool, Catalog};
 use interlock_ledger::entry::{AgentRecord, ArgumentsRecord, CallRecord, CallTiming, DecisionRecord};
 use interlock_mcp::{Ask, NameAt, Request, namespace};
 use interlock_model::json::View;
@@ -79,6 +79,10 @@ impl Identified {
             (Aim::Named(Ask::Call), Endpoint::All) => {
                 self.named().and_then(|(_, name)| catalog.by_exposed(&name).map(|tool| tool.server.clone()))
             }
+            (Aim::Named(Ask::Task(_)), Endpoint::All) => {
+                let (_, name) = self.named()?;
+                namespace::split_task(&name).map(|(server, ..)| server)
+            }
             (Aim::Named(_), Endpoint::All) => {
                 let (at, name) = self.named()?;
                 split(catalog, at, &name).map(|(server, _)| server)
@@ -123,10 +127,7 @@ impl Identified {
             let refusal = self.unknown();
             return Err(self.refuse_unresolved(&world, refusal, now_us));
         };
-        let quarantine = match &asked {
-            Asked::Tool(tool) => world.quarantine(tool),
-            Asked::Offer(_) => None,
-        };
+        let quarantine = asked.tool().and_then(|tool| world.quarantine(tool));
         if let Some(quarantine) = quarantine {
             let reason = format!("{}; the operator can review it with `interlock catalog diff`", quarantine.reason);
             let resolved = Resolved { prior: self, world, asked };
@@ -144,6 +145,17 @@ impl Identified {
                     Endpoint::Server(server) => catalog.by_name(server, &name),
                 };
                 tool.cloned().map(Asked::Tool)
+            }
+            Aim::Named(Ask::Task(verb)) => {
+                let (_, name) = self.named()?;
+                let (server, tool, sealed) = namespace::split_task(&name)?;
+                if !matches!(&self.caller.endpoint, Endpoint::Server(here) if *here != server) {
+                    let tool = catalog.by_name(&server, tool)?;
+                    let about = task_is_about(tool);
+                    let task = seal::open(&self.session.key, &about, self.at, sealed)?;
+                    return Some(Asked::Offer(Offer::of_task(tool, *verb, task)));
+                }
+                None
             }
             Aim::Named(ask) => {
                 let (at, name) = self.named()?;
@@ -166,6 +178,7 @@ impl Identified {
         let about = self.named();
         match &self.aim {
             Aim::Named(Ask::Call) => Refusal::deny(Code::UnknownTool, "unknown tool"),
+            Aim::Named(Ask::Task(_)) => Refusal::deny(Code::UnknownTask, "unknown task"),
             Aim::Named(Ask::Prompt | Ask::Complete) if about.as_ref().is_none_or(|(at, _)| !at.is_address()) => {
                 Refusal::deny(Code::UnknownPrompt, "unknown prompt")
             }
@@ -247,6 +260,11 @@ impl Identified {
             tool: None,
         }
     }
+}
+
+/// What the id of a task is bound to beside the session.
+fn task_is_about(tool: &ApprovedTool) -> [&[u8]; 3] {
+    [b"task", tool.server.as_str().as_bytes(), tool.name().as_str().as_bytes()]
 }
 
 /// The server and its own name for a prompt or a resource, as the aggregate endpoint names them.
@@ -375,7 +393,7 @@ impl Weighed {
 
     fn judge(&self, now: UnixMillis, approval: Option<interlock_model::Tier>) -> Decision {
         let resolved = &self.prior.prior;
-        if resolved.asked.is_list() {
+        if resolved.asked.is_decided_elsewhere() {
             return Decision::filtered();
         }
         let Some(policy) = &resolved.world.policy else {
@@ -504,6 +522,18 @@ impl Permitted {
     pub(crate) fn seal(&self, now: UnixMillis, state: &str) -> String {
         let resolved = &self.prior.prior.prior.prior;
         seal::seal(&self.session().key, &resolved.state_is_about(), now.plus_ms(seal::LIFE_MS), state)
+    }
+
+    /// The id of a task, for the agent to ask about it; the one that it asked with, where that is of this task.
+    pub(crate) fn seal_task(&self, now: UnixMillis, task: &str) -> Option<String> {
+        let tool = self.asked().tool()?;
+        if let (Asked::Offer(offer), Some((NameAt::TaskId, exposed))) = (self.asked(), self.prior.identified().named())
+            && *offer.name == *task
+        {
+            return Some(exposed.into_owned());
+        }
+        let sealed = seal::seal(&self.session().key, &task_is_about(tool), now.plus_ms(seal::TASK_LIFE_MS), task);
+        Some(namespace::task(&tool.server, tool.name(), &sealed))
     }
 
     /// What the agent brought back, as the server gave it.

@@ -37,6 +37,8 @@ pub enum Code {
     UnknownPrompt,
     /// No such resource, as far as this agent may know.
     UnknownResource,
+    /// No such task, as far as this agent may know.
+    UnknownTask,
     /// A `requestState` that was not given to this agent for this, or that has expired.
     ForgedState,
     /// The tool's definition changed upstream and waits for review.
@@ -93,7 +95,7 @@ pub enum Retry {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Malformed,
         Self::DuplicateMember,
         Self::TooDeep,
@@ -109,6 +111,7 @@ impl Code {
         Self::UnknownTool,
         Self::UnknownPrompt,
         Self::UnknownResource,
+        Self::UnknownTask,
         Self::ForgedState,
         Self::ToolQuarantined,
         Self::InvalidArguments,
@@ -149,6 +152,7 @@ impl Code {
             Self::UnknownTool => "unknown_tool",
             Self::UnknownPrompt => "unknown_prompt",
             Self::UnknownResource => "unknown_resource",
+            Self::UnknownTask => "unknown_task",
             Self::ForgedState => "forged_state",
             Self::ToolQuarantined => "tool_quarantined",
             Self::InvalidArguments => "invalid_arguments",
@@ -201,6 +205,9 @@ impl Code {
             Self::UnknownPrompt => "No such prompt, as far as this agent may know.",
             Self::UnknownResource => {
                 "No such resource, as far as this agent may know: its address names no approved server, or policy permits no reading."
+            }
+            Self::UnknownTask => {
+                "No such task: its id was not given to this agent, it has expired, or the agent may call its tool no more."
             }
             Self::ForgedState => {
                 "The `requestState` was not given to this agent for this, or it has expired. Send the request again without it."
@@ -260,6 +267,7 @@ impl Code {
             | Self::UnknownTool
             | Self::UnknownPrompt
             | Self::UnknownResource
+            | Self::UnknownTask
             | Self::ForgedState
             | Self::ToolQuarantined
             | Self::PolicyDenied

@@ -30,6 +30,8 @@ impl RpcError {
     pub const INTERNAL: i32 = -32603;
     /// MCP 2026-07-28: headers and body disagree.
     pub const HEADER_MISMATCH: i32 = -32020;
+    /// MCP 2026-07-28: the request needs a capability that the client did not declare.
+    pub const MISSING_CAPABILITY: i32 = -32021;
     /// MCP 2026-07-28: the revision is not served.
     pub const UNSUPPORTED_REVISION: i32 = -32022;
 

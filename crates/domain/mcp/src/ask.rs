@@ -20,8 +20,21 @@ pub enum Ask {
     Prompt,
     /// `completion/complete`
     Complete,
+    /// `tasks/get`, `tasks/update`, `tasks/cancel` (2026-07-28, the tasks extension)
+    Task(TaskVerb),
     /// `tools/list`, `prompts/list`, `resources/list`, `resources/templates/list`
     List(Listed),
+}
+
+/// What is asked of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskVerb {
+    /// How it stands, and its result once there is one.
+    Get,
+    /// Brings replies to what it asked.
+    Update,
+    /// Ends it.
+    Cancel,
 }
 
 /// Kinds of things that servers list.
@@ -48,6 +61,8 @@ pub enum NameAt {
     RefName,
     /// `ref.uri`
     RefUri,
+    /// `taskId`
+    TaskId,
 }
 
 impl Ask {
@@ -62,6 +77,9 @@ impl Ask {
             "resources/unsubscribe" => Self::Unsubscribe,
             "prompts/get" => Self::Prompt,
             "completion/complete" => Self::Complete,
+            "tasks/get" => Self::Task(TaskVerb::Get),
+            "tasks/update" => Self::Task(TaskVerb::Update),
+            "tasks/cancel" => Self::Task(TaskVerb::Cancel),
             "prompts/list" => Self::List(Listed::Prompts),
             "resources/list" => Self::List(Listed::Resources),
             "resources/templates/list" => Self::List(Listed::Templates),
@@ -79,6 +97,9 @@ impl Ask {
             Self::Unsubscribe => "resources/unsubscribe",
             Self::Prompt => "prompts/get",
             Self::Complete => "completion/complete",
+            Self::Task(TaskVerb::Get) => "tasks/get",
+            Self::Task(TaskVerb::Update) => "tasks/update",
+            Self::Task(TaskVerb::Cancel) => "tasks/cancel",
             Self::List(listed) => listed.method(),
         }
     }
@@ -89,6 +110,7 @@ impl Ask {
         match self {
             Self::Call | Self::Prompt => request.param("name").map(|name| (NameAt::Name, name)),
             Self::Read | Self::Subscribe | Self::Unsubscribe => request.param("uri").map(|uri| (NameAt::Uri, uri)),
+            Self::Task(_) => request.param("taskId").map(|task| (NameAt::TaskId, task)),
             Self::Complete => {
                 let to = request.param("ref")?;
                 let kind = to.get("type")?;
@@ -168,6 +190,7 @@ mod tests {
                 Some((NameAt::RefUri, "a:{x}")),
             ),
             ("completion/complete", r#"{"ref":{"type":"ref/other","uri":"a:{x}"}}"#, None),
+            ("tasks/get", r#"{"taskId":"7"}"#, Some((NameAt::TaskId, "7"))),
             ("prompts/list", "{}", None),
         ] {
             let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);

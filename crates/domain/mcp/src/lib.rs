@@ -13,7 +13,7 @@ pub mod offers;
 pub mod revision;
 
 pub use answer::RpcError;
-pub use ask::{Ask, Listed, NameAt};
+pub use ask::{Ask, Listed, NameAt, TaskVerb};
 pub use exposed::ExposedName;
 pub use frame::{Frame, FrameError, Id, Notification, Request, Response};
 pub use mirrored::Mirrored;

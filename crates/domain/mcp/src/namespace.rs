@@ -4,8 +4,8 @@
 //! resource is `server+address`: RFC 3986, 3.1 allows `+` in a scheme, so that it is an address again, and a
 //! server's name has no `+`. Both can be taken apart without knowing what servers have, by any process.
 
-use interlock_model::ServerName;
 use interlock_model::json::{Kind, View};
+use interlock_model::{ServerName, ToolName};
 use std::ops::Range;
 
 /// A prompt's name on the aggregate endpoint.
@@ -33,6 +33,21 @@ pub fn address(server: &ServerName, uri: &str) -> String {
 pub fn split_address(exposed: &str) -> Option<(ServerName, &str)> {
     let (server, uri) = exposed.split_once('+')?;
     Some((server.parse().ok()?, uri))
+}
+
+/// A task's id toward clients: the server and the tool that began it stand before what the caller sealed it into, so
+/// that any process knows whom to ask. Neither has a slash.
+#[must_use]
+pub fn task(server: &ServerName, tool: &ToolName, sealed: &str) -> String {
+    format!("{server}/{tool}/{sealed}")
+}
+
+/// The server, the tool and the sealed id.
+#[must_use]
+pub fn split_task(exposed: &str) -> Option<(ServerName, &str, &str)> {
+    let (server, rest) = exposed.split_once('/')?;
+    let (tool, sealed) = rest.split_once('/')?;
+    Some((server.parse().ok()?, tool, sealed))
 }
 
 /// Where the addresses of resources stand in a result of `tools/call`, `prompts/get` or `resources/read`, so that

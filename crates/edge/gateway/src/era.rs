@@ -39,6 +39,7 @@ pub(crate) fn is_served<G: Governed>(governed: &G, endpoint: &Endpoint, ask: Ask
         Ask::Subscribe | Ask::Unsubscribe => governed.offers(endpoint).subscribe,
         Ask::Prompt | Ask::List(Listed::Prompts) => governed.offers(endpoint).prompts,
         Ask::Complete => governed.offers(endpoint).completions,
+        Ask::Task(_) => governed.offers(endpoint).tasks,
     }
 }
 

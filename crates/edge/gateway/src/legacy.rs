@@ -92,6 +92,8 @@ pub(crate) async fn answer<G: Governed, S: Sink>(
             Ok(result) => answer::result(request.id(), &result),
             Err(error) => error.to_frame(Some(request.id())),
         },
+        // Tasks of the extension are for clients of the next era; those of 2025-11-25 are not offered.
+        (_, Some(Ask::Task(_))) => unknown(&request),
         (_, Some(ask)) if era::is_served(governed, &caller.endpoint, ask) => {
             governed.ask(caller, ask, request, &side).await.message
         }

@@ -7,9 +7,9 @@ use crate::{SERVER_INFO, era, stamp};
 use bytes::Bytes;
 use http::StatusCode;
 use interlock_engine::front::{Aside, Caller, Governed};
-use interlock_mcp::{Ask, Listed, Offers, Request, Revision, RpcError, answer};
+use interlock_mcp::{Ask, Listed, Offers, Request, Revision, RpcError, answer, offers};
 use interlock_model::Code;
-use interlock_model::json::{Kind, View};
+use interlock_model::json::{Json, Kind, Limits, View};
 
 /// The revisions of this era that are served.
 pub(crate) const SERVED: [Revision; 1] = [Revision::V2026_07_28];
@@ -58,7 +58,7 @@ pub(crate) async fn answer<G: Governed>(
     request: Request,
     aside: &dyn Aside,
 ) -> (StatusCode, Bytes) {
-    const MISSING_CAPABILITY: i64 = -32021;
+    const MISSING_CAPABILITY: i64 = RpcError::MISSING_CAPABILITY as i64;
     let id = request.id().clone();
     let message = match (request.method(), Ask::of(request.method())) {
         ("server/discover", _) => answer::result(&id, discovery(governed.offers(&caller.endpoint)).as_bytes()),
@@ -66,6 +66,9 @@ pub(crate) async fn answer<G: Governed>(
             Ok(result) => answer::result(&id, &stamp::list(result)),
             Err(error) => error.to_frame(Some(&id)),
         },
+        (_, Some(Ask::Task(_))) if governed.offers(&caller.endpoint).tasks && !declares_tasks(&caller.capabilities) => {
+            return (StatusCode::BAD_REQUEST, needs_tasks().to_frame(Some(&id)));
+        }
         (_, Some(ask)) if is_of_this_era(ask) && era::is_served(governed, &caller.endpoint, ask) => {
             let answered = governed.ask(caller, ask, request, aside).await;
             if answered.error == Some(MISSING_CAPABILITY) {
@@ -76,6 +79,24 @@ pub(crate) async fn answer<G: Governed>(
         (other, _) => return (StatusCode::NOT_FOUND, era::unknown_method(other).to_frame(Some(&id))),
     };
     (StatusCode::OK, message)
+}
+
+/// Whether the client knows what a task is.
+fn declares_tasks(capabilities: &Bytes) -> bool {
+    let json = Json::parse(capabilities.as_ref(), Limits::REQUEST);
+    json.is_ok_and(|json| json.root().get("extensions").is_some_and(|all| all.get(offers::TASKS).is_some()))
+}
+
+/// -32021 with what is needed.
+fn needs_tasks() -> RpcError {
+    RpcError {
+        data: format!(r#""requiredCapabilities":{{"extensions":{{"{}":{{}}}}}}"#, offers::TASKS),
+        ..RpcError::new(
+            RpcError::MISSING_CAPABILITY,
+            Code::UnknownMethod,
+            "the client did not declare the extension that tasks are",
+        )
+    }
 }
 
 /// Subscriptions are asked for with `subscriptions/listen` here.
@@ -116,6 +137,9 @@ fn discovery(offers: Offers) -> String {
             capabilities.push_str(member);
         }
     }
+    if offers.tasks {
+        capabilities.push_str(&format!(r#","extensions":{{"{}":{{}}}}"#, offers::TASKS));
+    }
     format!(
         r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{{{capabilities}}},"ttlMs":0,"cacheScope":"private","_meta":{{"io.modelcontextprotocol/serverInfo":{SERVER_INFO}}}}}"#,
         Revision::V2026_07_28
@@ -125,7 +149,6 @@ fn discovery(offers: Offers) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use interlock_model::json::{Json, Limits};
 
     #[test]
     fn the_envelope_ladder() {

@@ -582,7 +582,7 @@ impl Session {
         let mut headers = Vec::with_capacity(4);
         headers.push((http::METHOD, header::encode(call.request.method())));
         let Some((at, name)) = &call.name else { return headers };
-        if matches!(at, NameAt::Name | NameAt::Uri) {
+        if matches!(at, NameAt::Name | NameAt::Uri | NameAt::TaskId) {
             headers.push((http::NAME, header::encode(name)));
         }
         let annotated = self.param_headers.load();

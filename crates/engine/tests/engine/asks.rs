@@ -228,3 +228,29 @@ async fn a_state_comes_back_to_its_server_as_it_was_and_only_from_whom_it_was_gi
     }
     assert_eq!(bench.upstream.calls(), 2, "nothing of it was sent");
 }
+
+#[tokio::test]
+async fn a_task_is_asked_about_by_whom_its_call_was_and_only_while_its_tool_may_be_called() {
+    let bench = bench();
+    bench.answers(r#""result":{"resultType":"task","taskId":"t.1","status":"working"}"#);
+    let modern = || bench.caller(Revision::V2026_07_28);
+    let begun = bench.ask_as(modern(), Ask::Call, crate::support::request("read", "1"), &Deaf).await;
+    let task = begun["result"]["taskId"].as_str().unwrap().to_owned();
+    assert!(task.starts_with("db/read/") && task != "t.1");
+
+    let known = asked_as(&bench, modern(), "tasks/get", json!({ "taskId": task })).await;
+    assert_eq!(known["result"]["taskId"], task.as_str(), "the id stays the same");
+    assert_eq!(bench.upstream.sent.lock().unwrap()[1].name.as_ref().unwrap().1.as_ref(), "t.1");
+    let (kind, record) = records(&bench).remove(1);
+    let subject = record.subject.unwrap();
+    assert_eq!((kind, subject.method.as_str(), subject.name.as_deref()), ("intent", "tasks/get", Some("read")));
+
+    for forged in [task.replace("db/read", "db/write"), task.replace("t.1", "t.2"), "t.1".to_owned(), String::new()] {
+        let unknown = asked_as(&bench, modern(), "tasks/cancel", json!({ "taskId": forged })).await;
+        assert_eq!(unknown["error"]["data"]["code"], "unknown_task", "{forged}");
+    }
+    bench.policy(r#"@id("none") forbid (principal, action, resource);"#);
+    let closed = asked_as(&bench, modern(), "tasks/get", json!({ "taskId": task })).await;
+    assert_eq!(closed["error"]["data"]["code"], "unknown_task");
+    assert_eq!(bench.upstream.calls(), 2, "nothing of it was sent");
+}

@@ -43,7 +43,7 @@ pub(super) fn check(headers: &HeaderMap, request: &Request) -> Result<(), RpcErr
     let member = match request.method() {
         "tools/call" | "prompts/get" => "name",
         "resources/read" => "uri",
-        method if method.starts_with("tasks/") => "taskId",
+        "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
         _ => return Ok(()),
     };
     let said = single(headers, &NAME)?.map(decode).transpose()?;

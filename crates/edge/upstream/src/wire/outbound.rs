@@ -68,12 +68,14 @@ pub(crate) fn call(request: &Request, differing: &Differing<'_>, id: &str, style
     let Some(params) = params.filter(|p| p.kind() == Kind::Object) else {
         return differing.name.is_none().then(|| without_params(request, id_at, (id, differing.capabilities), style));
     };
-    let (mut name, mut uri, mut to, mut given, mut meta, mut state) = (None, None, None, None, None, None);
+    let (mut name, mut uri, mut to, mut task) = (None, None, None, None);
+    let (mut given, mut meta, mut state) = (None, None, None);
     for (key, value) in params.members() {
         match key.as_str().as_deref() {
             Some("name") => name = Some(value),
             Some("uri") => uri = Some(value),
             Some("ref") => to = Some(value),
+            Some("taskId") => task = Some(value),
             Some("arguments") => given = Some(value),
             Some("_meta") => meta = Some(value),
             Some("requestState") => state = Some(value),
@@ -88,6 +90,7 @@ pub(crate) fn call(request: &Request, differing: &Differing<'_>, id: &str, style
                 NameAt::Uri => uri,
                 NameAt::RefName => to.and_then(|to| to.get("name")),
                 NameAt::RefUri => to.and_then(|to| to.get("uri")),
+                NameAt::TaskId => task,
             }?;
             (!found.is_str(new)).then(|| (found.span(), quote(new)))
         }
