@@ -18,8 +18,9 @@ demo: ## A real run: real MCP servers, an agent, decisions, an approval, proof; 
 test: ## Formatting, lints, checks of the tree, all tests, end-to-end runs
 	@scripts/test.sh
 
-test-all: ## The same, then short fuzzing, a short benchmark and the demo
+test-all: ## The same, then the whole matrix of clients and servers, short fuzzing, a short benchmark and the demo
 	@scripts/test.sh
+	@SUITE_TIMEOUT=$${SUITE_TIMEOUT:-3600} scripts/suite.sh slow tests/slow
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-10} scripts/fuzz.sh
 	@scripts/bench.sh --quick --dry-run
 	@scripts/demo.sh '$(DEMO_DIR)'

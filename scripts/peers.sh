@@ -3,10 +3,10 @@
 # where they are as shell assignments: `peers=$(scripts/peers.sh) && eval "$peers"`. Progress goes to standard error.
 #
 #   PEERS_NODE    a Node of at least version 22
-#   PEERS_NPM     folder with node_modules (server-everything, server-filesystem, server-memory; both client SDKs; the
-#                 official conformance suite)
-#   PEERS_PY2     venv with version 2 of the Python SDK (mcp-server-git, -time, -fetch)
-#   PEERS_PY1     venv with version 1 of the Python SDK (mcp-server-sqlite)
+#   PEERS_NPM     folder with node_modules (server-everything, server-filesystem, server-memory, two examples of MCP Apps;
+#                 both client SDKs; the Inspector; the official conformance suite)
+#   PEERS_PY2     venv with version 2 of the Python SDK (mcp-server-git, -time, -fetch; excel-mcp-server)
+#   PEERS_PY1     venv with version 1 of the Python SDK (mcp-server-sqlite, -calculator; langchain-mcp-adapters; mcp-proxy)
 #
 # Several runs at once are safe: one installs, the others wait. Needs: npm and node, python3 with venv, flock.
 set -euo pipefail

@@ -1,14 +1,10 @@
 // An MCP client on the official TypeScript SDK, for tests that compare a server reached directly with the same server reached
 // through the gateway.
 //
-//   client.mjs [--sdk v1|v2] [--mode legacy|auto|modern] [--calls FILE] [--call NAME JSON]... [--list KIND,...] TARGET
-//
-// TARGET is one of
-//   --url URL [--header 'Name: value']... [--sse]     streamable HTTP; with --sse the old HTTP+SSE transport
-//   --stdio [--env NAME=VALUE]... COMMAND [ARG...]    a child that speaks on its standard streams; ends the options
+//   client.mjs [--sdk v1|v2] [--mode legacy|auto|modern] [--at-once N] [--timeout SECONDS] <TARGETS
 //
 // v1 is always legacy; v2 (the default) is legacy unless --mode says otherwise, as that SDK itself has it; `modern` pins
-// 2026-07-28. Output and exit codes are those of client.py. The packages are found under $PEERS_NPM.
+// 2026-07-28. Targets and output are those of client.py. The packages are found under $PEERS_NPM.
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -22,29 +18,19 @@ function usage(message) {
 }
 
 function parse(argv) {
-  const args = { sdk: 'v2', mode: 'legacy', headers: {}, env: {}, list: ['tools'], requests: [], timeout: 60 };
-  const separate = (text, by) => [text.slice(0, text.indexOf(by)), text.slice(text.indexOf(by) + by.length)];
+  const args = { sdk: 'v2', mode: 'legacy', atOnce: 1, timeout: 60 };
   for (let i = 0; i < argv.length; i++) {
     const next = () => argv[++i] ?? usage(`${argv[i - 1]} needs a value`);
     switch (argv[i]) {
       case '--sdk': args.sdk = next(); break;
       case '--mode': args.mode = next(); break;
-      case '--url': args.url = next(); break;
-      case '--sse': args.sse = true; break;
-      case '--header': { const [name, value] = separate(next(), ': '); args.headers[name] = value; break; }
-      case '--env': { const [name, value] = separate(next(), '='); args.env[name] = value; break; }
-      case '--list': args.list = next().split(',').filter(Boolean); break;
+      case '--at-once': args.atOnce = Number(next()); break;
       case '--timeout': args.timeout = Number(next()); break;
-      case '--call': args.requests.push({ name: next(), arguments: JSON.parse(next()) }); break;
-      case '--calls': args.requests.unshift(...JSON.parse(readFileSync(argv[i + 1] === '-' ? 0 : argv[i + 1], 'utf8'))); i++; break;
-      case '--stdio': args.stdio = argv.slice(i + 1); i = argv.length; break;
       default: usage(`unknown option ${argv[i]}`);
     }
   }
-  if (!args.url === !args.stdio?.length) usage('give either --url or --stdio');
   if (!['v1', 'v2'].includes(args.sdk)) usage('--sdk is v1 or v2');
   if (!['legacy', 'auto', 'modern'].includes(args.mode)) usage('--mode is legacy, auto or modern');
-  if (args.list.some(kind => !(kind in LISTS))) usage(`--list knows ${Object.keys(LISTS).join(', ')}`);
   return args;
 }
 
@@ -78,50 +64,56 @@ const sorted = value =>
   Array.isArray(value) ? value.map(sorted)
   : value && typeof value === 'object' ? Object.fromEntries(Object.keys(value).sort().map(key => [key, sorted(value[key])]))
   : value;
-const put = (kind, members) => console.log(JSON.stringify(sorted({ kind, ...members })));
+const put = (target, kind, members) => console.log(JSON.stringify(sorted({ target: target.target, kind, ...members })));
 const fault = error => ({ code: error.code ?? null, message: error.message });
 /** An answer in JSON-RPC, whatever it says. Version 1 gives its own connection faults numbers that a server may use too. */
 const answered = error => typeof error.code === 'number' && error.code < 0 && !/Connection closed|Request timed out/.test(error.message);
 
-async function main() {
-  const args = parse(process.argv.slice(2));
-  const api = await sdk(args.sdk);
+/** One connection to the target: who it is, what it has, what it answers. */
+async function ask(args, api, target) {
   const mode = args.mode === 'modern' ? { pin: '2026-07-28' } : args.mode;
   const client = new api.Client({ name: 'peer', version: '1.0.0' }, args.sdk === 'v2' ? { versionNegotiation: { mode } } : {});
-  const transport = args.stdio
-    ? new api.StdioClientTransport({ command: args.stdio[0], args: args.stdio.slice(1), env: { ...process.env, ...args.env }, stderr: 'inherit' })
-    : new (args.sse ? api.SSEClientTransport : api.StreamableHTTPClientTransport)(new URL(args.url), { requestInit: { headers: args.headers } });
+  const [command, ...rest] = target.stdio ?? [];
+  const transport = target.stdio
+    ? new api.StdioClientTransport({ command, args: rest, env: { ...process.env, ...target.env }, stderr: 'inherit' })
+    : new (target.sse ? api.SSEClientTransport : api.StreamableHTTPClientTransport)(new URL(target.url), { requestInit: { headers: target.headers ?? {} } });
   await client.connect(transport);
-  put('server', { protocol: client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion ?? null, info: client.getServerVersion() ?? null });
-  for (const kind of args.list) {
+  put(target, 'server', { protocol: client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion ?? null, info: client.getServerVersion() ?? null });
+  for (const kind of target.list ?? ['tools']) {
     try {
       let cursor;
       do {
         const verb = `list${kind[0].toUpperCase()}${kind.slice(1)}`;
         const page = await client[verb](cursor === undefined ? {} : { cursor });
-        for (const item of page[kind]) put(LISTS[kind], { [LISTS[kind]]: item });
+        for (const item of page[kind]) put(target, LISTS[kind], { [LISTS[kind]]: item });
         cursor = page.nextCursor;
       } while (cursor !== undefined);
     } catch (error) {
       if (!answered(error)) throw error;
-      put('list', { name: kind, error: fault(error) });
+      put(target, 'list', { name: kind, error: fault(error) });
     }
   }
-  for (const { name, arguments: given } of args.requests) {
+  for (const { name, arguments: given } of target.calls ?? []) {
     const options = { timeout: args.timeout * 1000 };
     try {
       const call = { name, arguments: given };
       const result = await (args.sdk === 'v1' ? client.callTool(call, undefined, options) : client.callTool(call, options));
-      put('call', { name, result });
+      put(target, 'call', { name, result });
     } catch (error) {
       if (!answered(error)) throw error;
-      put('call', { name, error: fault(error) });
+      put(target, 'call', { name, error: fault(error) });
     }
   }
   await client.close();
 }
 
-main().then(() => process.exit(0), error => {
-  console.error(`client.mjs: ${error.name}: ${error.message}`);
-  process.exit(3);
-});
+const args = parse(process.argv.slice(2));
+const api = await sdk(args.sdk);
+const targets = JSON.parse(readFileSync(0, 'utf8'));
+async function worker() {
+  for (let target; (target = targets.shift()); ) {
+    await ask(args, api, target).catch(error => put(target, 'failed', { message: `${error.name}: ${error.message}` }));
+  }
+}
+await Promise.all(Array.from({ length: args.atOnce }, worker));
+process.exit(0);

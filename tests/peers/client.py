@@ -2,17 +2,18 @@
 """An MCP client on the official Python SDK, for tests that compare a server reached directly with the same server reached
 through the gateway.
 
-    client.py [--mode auto|legacy|REVISION] [--calls FILE] [--call NAME JSON]... [--list KIND,...] TARGET
-
-TARGET is one of
-    --url URL [--header 'Name: value']... [--sse]     streamable HTTP; with --sse (version 1 only) the old HTTP+SSE transport
-    --stdio [--env NAME=VALUE]... COMMAND [ARG...]    a child that speaks on its standard streams; ends the options
+    client.py [--mode auto|legacy|REVISION] [--at-once N] [--timeout SECONDS] <TARGETS
 
 Runs in either venv: version 2 of the SDK (--mode as its `Client` has it, `auto` by default) or version 1 (always legacy).
-FILE holds a JSON array of {"name": ..., "arguments": {...}}; `-` is standard input. Prints one JSON object per line, members
-sorted: {"kind":"server"}, then what was listed ({"kind":"tool"|"resource"|"prompt"}, every page followed), then one
-{"kind":"call"} per call with either `result` or `error` {code, message}. A refused call is an answer: exit code 0.
-Exit codes: 0 all was answered; 2 usage; 3 no connection, or it broke.
+TARGETS is a JSON array; each target is one connection, and one of
+
+    {"target": ID, "url": URL, "headers": {...}, "sse": true, ...}       streamable HTTP, or (version 1 only) HTTP+SSE
+    {"target": ID, "stdio": [COMMAND, ARG...], "env": {...}, ...}        a child that speaks on its standard streams
+
+with "list": ["tools"|"resources"|"prompts"...] (tools where absent) and "calls": [{"name": ..., "arguments": {...}}...].
+Prints one JSON object per line, members sorted, with the target's ID: {"kind":"server"}, what was listed
+({"kind":"tool"|"resource"|"prompt"}, every page followed), one {"kind":"call"} per call with either `result` or `error` {code,
+message}; or {"kind":"failed"} where there was no connection, or it broke. A refused call is an answer.
 """
 
 import argparse
@@ -32,81 +33,65 @@ LISTS = {"tools": "tool", "resources": "resource", "prompts": "prompt"}
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url")
-    parser.add_argument("--header", action="append", default=[])
-    parser.add_argument("--sse", action="store_true")
-    parser.add_argument("--stdio", nargs=argparse.REMAINDER)
-    parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--mode", default="auto")
-    parser.add_argument("--list", default="tools")
-    parser.add_argument("--calls")
-    parser.add_argument("--call", nargs=2, action="append", default=[], metavar=("NAME", "JSON"))
+    parser.add_argument("--at-once", type=int, default=1, help="targets worked on at the same time")
     parser.add_argument("--timeout", type=float, default=60, help="seconds for one call")
-    args = parser.parse_args(argv)
-    if bool(args.url) == bool(args.stdio):
-        parser.error("give either --url or --stdio")
-    if args.sse and VERSION_2:
-        parser.error("--sse needs version 1 of the SDK")
-    args.list = [kind for kind in args.list.split(",") if kind]
-    if unknown := set(args.list) - set(LISTS):
-        parser.error(f"--list knows {', '.join(LISTS)}, not {', '.join(unknown)}")
-    args.headers = dict(header.split(": ", 1) for header in args.header)
-    args.requests = [{"name": name, "arguments": json.loads(text)} for name, text in args.call]
-    if args.calls:
-        with sys.stdin if args.calls == "-" else open(args.calls, encoding="utf-8") as file:
-            args.requests = json.load(file) + args.requests
-    return args
+    return parser.parse_args(argv)
 
 
 def plain(model):
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def put(kind, **members):
-    print(json.dumps({"kind": kind, **members}, sort_keys=True, ensure_ascii=False), flush=True)
+def put(target, kind, **members):
+    print(json.dumps({"target": target["target"], "kind": kind, **members}, sort_keys=True, ensure_ascii=False), flush=True)
 
 
-def child(args):
-    env = dict(pair.split("=", 1) for pair in args.env)
-    return mcp.StdioServerParameters(command=args.stdio[0], args=args.stdio[1:], env={**os.environ, **env})
+def fault(error):
+    return {"code": error.error.code, "message": error.error.message}
+
+
+def child(target):
+    command, *args = target["stdio"]
+    return mcp.StdioServerParameters(command=command, args=args, env={**os.environ, **target.get("env", {})})
 
 
 @contextlib.asynccontextmanager
-async def connect_2(args):
+async def connect_2(args, target):
     """Version 2: the high-level `Client`, whose verbs answer with pages and results."""
     async with contextlib.AsyncExitStack() as stack:
-        if args.stdio:
-            target = child(args)
+        if "stdio" in target:
+            peer = child(target)
         else:
             from mcp.client.streamable_http import streamable_http_client
             from mcp.shared._httpx_utils import create_mcp_http_client
 
-            http = await stack.enter_async_context(create_mcp_http_client(headers=args.headers))
-            target = streamable_http_client(args.url, http_client=http)
-        client = await stack.enter_async_context(
-            mcp.Client(target, mode=args.mode, read_timeout_seconds=args.timeout)
-        )
+            assert not target.get("sse"), "HTTP+SSE needs version 1 of the SDK"
+            http = await stack.enter_async_context(create_mcp_http_client(headers=target.get("headers")))
+            peer = streamable_http_client(target["url"], http_client=http)
+        client = await stack.enter_async_context(mcp.Client(peer, mode=args.mode, read_timeout_seconds=args.timeout))
         yield client, client.protocol_version, client.server_info
 
 
 @contextlib.asynccontextmanager
-async def connect_1(args):
+async def connect_1(args, target):
     """Version 1: a transport and a `ClientSession` over it."""
     from datetime import timedelta
 
     async with contextlib.AsyncExitStack() as stack:
-        if args.stdio:
-            streams = await stack.enter_async_context(mcp.stdio_client(child(args)))
-        elif args.sse:
+        if "stdio" in target:
+            peer = mcp.stdio_client(child(target))
+        elif target.get("sse"):
             from mcp.client.sse import sse_client
 
-            streams = await stack.enter_async_context(sse_client(args.url, headers=args.headers))
+            peer = sse_client(target["url"], headers=target.get("headers"))
         else:
             from mcp.client.streamable_http import streamablehttp_client
 
-            streams = await stack.enter_async_context(streamablehttp_client(args.url, headers=args.headers))
+            peer = streamablehttp_client(target["url"], headers=target.get("headers"))
+        reader, writer, *_ = await stack.enter_async_context(peer)
         session = await stack.enter_async_context(
-            mcp.ClientSession(streams[0], streams[1], read_timeout_seconds=timedelta(seconds=args.timeout))
+            mcp.ClientSession(reader, writer, read_timeout_seconds=timedelta(seconds=args.timeout))
         )
         hello = await session.initialize()
         yield session, hello.protocolVersion, hello.serverInfo
@@ -123,35 +108,41 @@ async def everything_listed(client, kind):
             return
 
 
-async def run(args):
-    async with (connect_2 if VERSION_2 else connect_1)(args) as (client, protocol, info):
-        put("server", protocol=protocol, info=plain(info) if info else None)
-        for kind in args.list:
+async def ask(args, target):
+    """One connection to the target: who it is, what it has, what it answers."""
+    async with (connect_2 if VERSION_2 else connect_1)(args, target) as (client, protocol, info):
+        put(target, "server", protocol=protocol, info=plain(info) if info else None)
+        for kind in target.get("list", ["tools"]):
             try:
                 async for item in everything_listed(client, kind):
-                    put(LISTS[kind], **{LISTS[kind]: item})
+                    put(target, LISTS[kind], **{LISTS[kind]: item})
             except ERROR as error:
-                put("list", name=kind, error={"code": error.error.code, "message": error.error.message})
-        for request in args.requests:
+                put(target, "list", name=kind, error=fault(error))
+        for call in target.get("calls", []):
             try:
-                result = await client.call_tool(request["name"], request.get("arguments"))
+                result = await client.call_tool(call["name"], call.get("arguments"))
             except ERROR as error:
-                put("call", name=request["name"], error={"code": error.error.code, "message": error.error.message})
+                put(target, "call", name=call["name"], error=fault(error))
             else:
-                put("call", name=request["name"], result=plain(result))
+                put(target, "call", name=call["name"], result=plain(result))
 
 
-def main():
-    args = parse(sys.argv[1:])
-    try:
-        anyio.run(run, args)
-    except Exception as error:  # whatever broke, the test wants one line, not a trace of task groups
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        print(f"client.py: {type(error).__name__}: {error}", file=sys.stderr)
-        return 3
-    return 0
+async def each(ask, args, targets):
+    limit = anyio.CapacityLimiter(args.at_once)
+
+    async def one(target):
+        async with limit:
+            try:
+                await ask(args, target)
+            except Exception as error:  # whatever broke, the test wants one line, not a trace of task groups
+                while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+                    error = error.exceptions[0]
+                put(target, "failed", message=f"{type(error).__name__}: {error}")
+
+    async with anyio.create_task_group() as group:
+        for target in targets:
+            group.start_soon(one, target)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    anyio.run(each, ask, parse(sys.argv[1:]), json.load(sys.stdin))

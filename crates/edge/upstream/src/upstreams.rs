@@ -16,6 +16,7 @@ use interlock_model::{Code, ServerName};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -157,6 +158,9 @@ impl Upstream for Upstreams {
     }
 }
 
+/// How long a server may take to add tools that depend on its client.
+const AFTERTHOUGHT: Duration = Duration::from_millis(250);
+
 /// Connects, lists the tools and disconnects: for looking at a server without running a gateway.
 ///
 /// # Errors
@@ -165,7 +169,12 @@ impl Upstream for Upstreams {
 pub async fn list_once(spec: &ServerSpec, client: &ClientInfo) -> Result<OneListing, UpstreamFault> {
     let link = Link::new(spec.name.clone(), Redactor::new(spec.launch.secrets().into_iter()));
     let session = Session::open(spec, client, &link, None).await?;
-    let listing = list(&session, &link, spec.limits, Instant::now() + OPENING).await;
+    let mut listing = list(&session, &link, spec.limits, Instant::now() + OPENING).await;
+    if listing.is_ok() {
+        // Some servers add tools once they know what their client can do, a moment after they were asked.
+        tokio::time::sleep(AFTERTHOUGHT).await;
+        listing = list(&session, &link, spec.limits, Instant::now() + OPENING).await;
+    }
     session.close().await;
     let tools = listing?.tools;
     Ok(OneListing { revision: session.revision, server_info: session.server_info.clone(), tools })
