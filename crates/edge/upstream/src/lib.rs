@@ -9,6 +9,7 @@
 //! Source: MCP 2024-11-05 to 2026-07-28.
 
 mod aside;
+mod beside;
 mod breaker;
 mod event;
 mod freshness;

@@ -3,6 +3,7 @@
 //! In scope: the supervising task, what a call meets on its way, waiting until settled.
 //! Out of scope: the conversation itself (`session`), comparing tools with the catalog (the consumer).
 
+use crate::beside::Beside;
 use crate::breaker::Breaker;
 use crate::event::{Condition, Outage, ServerEvent, ServerStatus};
 use crate::freshness::ListingAck;
@@ -38,8 +39,8 @@ pub(crate) struct Server {
     client: ClientInfo,
     link: Arc<Link>,
     session: ArcSwapOption<Session>,
-    /// The same server in the modern era, where the session is a legacy one and it speaks both.
-    modern: ArcSwapOption<Session>,
+    /// The same server in the legacy era, where the session is a modern one.
+    beside: Beside,
     /// What it said that it has, when it was last connected to.
     offers: ArcSwap<Offers>,
     health: ArcSwap<Health>,
@@ -80,7 +81,7 @@ impl Server {
             client,
             link,
             session: ArcSwapOption::empty(),
-            modern: ArcSwapOption::empty(),
+            beside: Beside::default(),
             offers: ArcSwap::default(),
             health: ArcSwap::from_pointee(Health::is(Condition::Connecting)),
             relist: AtomicBool::new(false),
@@ -148,7 +149,7 @@ impl Server {
         let mut last = None;
         for _ in 0..2 {
             self.settled_as(compared, deadline).await?;
-            let Some(session) = self.session_for(call.revision) else {
+            let Some(session) = self.session_for(call.revision).await else {
                 return Err(self.link.unsent(Code::ServerUnavailable, "not connected"));
             };
             match session.call(call, patience, client).await {
@@ -176,14 +177,16 @@ impl Server {
         Err(last.unwrap_or_else(forgetful))
     }
 
-    /// The conversation in the client's own era, where the server speaks it, else the one there is.
-    fn session_for(&self, revision: Revision) -> Option<Arc<Session>> {
-        let modern = || self.modern.load_full().filter(|session| session.gone.ending().is_none());
-        if revision.era() == Era::Modern {
-            modern().or_else(|| self.session.load_full())
-        } else {
-            self.session.load_full()
+    /// The conversation in the client's own era, where the server speaks it, else the one there is. The first legacy
+    /// client of a modern server finds out whether it speaks that era, too.
+    async fn session_for(&self, revision: Revision) -> Option<Arc<Session>> {
+        let session = self.session.load_full()?;
+        if revision.era() == Era::Modern || session.way() != Way::Modern {
+            return Some(session);
         }
+        let open = Session::open_legacy(&self.spec, &self.client, &self.link);
+        let beside = self.beside.get(&session, open).await;
+        Some(beside.unwrap_or(session))
     }
 
     /// What it said that it has, when it was last connected to.
@@ -267,7 +270,7 @@ impl Server {
                     let since = Instant::now();
                     let ending = self.serve(&session, events).await;
                     self.session.store(None);
-                    self.modern.store(None);
+                    self.beside.forget().await;
                     self.link.freshness.changed();
                     session.close().await;
                     if since.elapsed() > Duration::from_secs(10) {
@@ -309,7 +312,6 @@ impl Server {
         session.listen();
         self.offers.store(Arc::new(session.offers));
         self.session.store(Some(session.clone()));
-        let mut beside = session.way() == Way::Legacy;
         let mut listed = None;
         let mut due = Instant::now();
         loop {
@@ -323,24 +325,9 @@ impl Server {
             let trial = outage.as_ref().is_some_and(|o| o.next_try.is_zero() || listed.is_none());
             if asked || listed != Some(change) || now >= due || trial {
                 let patience = if trial && listed.is_some() { self.spec.tolerance.patience } else { OPENING };
-                let listing = list(session, &self.link, self.spec.limits, now + patience);
-                let listing = if std::mem::take(&mut beside) {
-                    let (listing, modern) =
-                        tokio::join!(listing, Session::open_modern(&self.spec, &self.client, &self.link));
-                    if let Some(modern) = modern {
-                        self.offers.store(Arc::new(session.offers.or(modern.offers)));
-                        self.modern.store(Some(Arc::new(modern)));
-                    }
-                    listing
-                } else {
-                    listing.await
-                };
-                match listing {
+                match list(session, &self.link, self.spec.limits, now + patience).await {
                     Ok(listing) => {
-                        session.set_param_headers(&listing.headers);
-                        if let Some(modern) = self.modern.load_full() {
-                            modern.set_param_headers(&listing.headers);
-                        }
+                        session.set_param_headers(listing.headers);
                         if trial {
                             self.breaker.tried(Instant::now(), true);
                         }

@@ -136,8 +136,9 @@ impl From<UpstreamFault> for NotOpened {
 }
 
 impl Session {
-    /// Connects and finds out what the server speaks: what it spoke last time first, else `initialize`
-    /// before `server/discover`, since servers that know neither are old ones.
+    /// Connects and finds out what the server speaks: what it spoke last time first. Over HTTP else `server/discover`
+    /// before `initialize`, which is not to be sent to a server of the newer era; a child is first sent `initialize`,
+    /// since an old one may end because of a request that it does not know.
     pub(crate) async fn open(
         spec: &ServerSpec,
         client: &ClientInfo,
@@ -149,6 +150,7 @@ impl Session {
         let order = match remembered {
             Some(Way::Modern) => [Way::Modern, Way::Legacy, Way::HttpSse],
             Some(Way::HttpSse) => [Way::HttpSse, Way::Legacy, Way::Modern],
+            None if matches!(spec.launch, Launch::Http { .. }) => [Way::Modern, Way::Legacy, Way::HttpSse],
             Some(Way::Legacy) | None => [Way::Legacy, Way::HttpSse, Way::Modern],
         };
         let mut may_be_http_sse = remembered == Some(Way::HttpSse);
@@ -167,6 +169,10 @@ impl Session {
                     };
                     let mut session = living.map_or_else(fresh, Ok)?;
                     let said = match way {
+                        // As long as it is a guess, it may not cost the others their time.
+                        Way::Modern if remembered != Some(Way::Modern) => {
+                            session.discover(&client, deadline.min(Instant::now() + BESIDE)).await
+                        }
                         Way::Modern => session.discover(&client, deadline).await,
                         Way::Legacy | Way::HttpSse => session.initialize(&client, deadline).await,
                     };
@@ -195,7 +201,7 @@ impl Session {
                     refusals.push(why);
                 }
                 // It is there, but this was only a guess.
-                Err(NotOpened::Fault(fault)) if way == Way::HttpSse && fault.code != Code::ServerUnavailable => {
+                Err(NotOpened::Fault(fault)) if is_guess(way, remembered) && fault.code != Code::ServerUnavailable => {
                     refusals.push(fault.detail);
                 }
                 Err(NotOpened::Fault(fault)) => return Err(fault),
@@ -205,12 +211,12 @@ impl Session {
         Err(link.unsent(Code::ServerUnavailable, format!("cannot be talked to: {}", refusals.join("; then "))))
     }
 
-    /// The same server in the modern era, beside an open legacy session: clients of either era then find their own.
+    /// The same server in the legacy era, beside an open modern session: clients of either era then find their own.
     /// `None` where it does not speak it, and over standard streams, where there is one conversation.
-    pub(crate) async fn open_modern(spec: &ServerSpec, client: &ClientInfo, link: &Arc<Link>) -> Option<Self> {
+    pub(crate) async fn open_legacy(spec: &ServerSpec, client: &ClientInfo, link: &Arc<Link>) -> Option<Self> {
         let Launch::Http { .. } = &spec.launch else { return None };
         let mut session = Self::connect(spec, link).ok()?;
-        session.discover(&client.to_json(), Instant::now() + BESIDE).await.ok()?;
+        session.initialize(&client.to_json(), Instant::now() + BESIDE).await.ok()?;
         Some(session)
     }
 
@@ -319,7 +325,11 @@ impl Session {
         self.style.shared = self.style.lines;
         let version = HeaderValue::from_static(Revision::V2026_07_28.as_str());
         self.set_headers([(http::SESSION, None), (http::VERSION, Some(version))]);
-        let (response, _) = self.exchange("server/discover", "", deadline).await?;
+        let (mut response, _) = self.exchange("server/discover", "", deadline).await?;
+        if supports_ours(&response) {
+            // It refused the revision and says that it speaks it: with several versions behind one address, both happen.
+            (response, _) = self.exchange("server/discover", "", deadline).await?;
+        }
         let result = self.result_of(&response)?;
         let spoken = result
             .get("supportedVersions")
@@ -372,9 +382,9 @@ impl Session {
         matches!(self.peer, Peer::Http(_)) && self.style.envelope.is_some()
     }
 
-    pub(crate) fn set_param_headers(&self, headers: &HashMap<Box<str>, Vec<ParamHeader>>) {
+    pub(crate) fn set_param_headers(&self, headers: HashMap<Box<str>, Vec<ParamHeader>>) {
         if self.wants_param_headers() {
-            self.param_headers.store(Arc::new(headers.clone()));
+            self.param_headers.store(Arc::new(headers));
         }
     }
 
@@ -634,7 +644,22 @@ impl Session {
 /// What we say that a client can do: all that can be handed on. A client that cannot answers so.
 const ABLE: &str = r#"{"roots":{},"sampling":{},"elicitation":{"form":{},"url":{}}}"#;
 
-/// How long a server may take to say whether it speaks the modern era as well.
+/// Whether an error is -32022 and lists the modern revision known here (2026-07-28, basic/versioning).
+fn supports_ours(response: &Response) -> bool {
+    const UNSUPPORTED: i64 = interlock_mcp::RpcError::UNSUPPORTED_REVISION as i64;
+    response.error().is_some_and(|error| {
+        let ours = |supported: View<'_>| supported.elements().any(|v| v.is_str(Revision::V2026_07_28.as_str()));
+        error.get("code").and_then(|code| code.as_i64()) == Some(UNSUPPORTED)
+            && error.get("data").and_then(|data| data.get("supported")).is_some_and(ours)
+    })
+}
+
+/// Whether trying this way is no more than a guess.
+fn is_guess(way: Way, remembered: Option<Way>) -> bool {
+    way == Way::HttpSse || (way == Way::Modern && remembered != Some(Way::Modern))
+}
+
+/// How long a server may take to say whether it speaks another era.
 const BESIDE: Duration = Duration::from_secs(3);
 
 /// Most legs of one call.

@@ -72,9 +72,27 @@ fn absent_arguments_are_an_empty_object() {
 }
 
 #[test]
+fn what_a_call_does_not_need_may_be_null() {
+    let schema = json!({
+        "properties": {"a": {"type": "string"}, "b": {"type": "object", "properties": {"c": {"type": "string"}}}},
+        "required": ["b"],
+        "additionalProperties": {"type": "string"}
+    });
+    for (arguments, fits) in [
+        (r#"{"a":null,"b":{}}"#, true),
+        (r#"{"a":1,"b":{}}"#, false),
+        (r#"{"b":null}"#, false),
+        (r#"{"b":{"c":null}}"#, false),
+        (r#"{"b":{},"d":null}"#, false),
+    ] {
+        assert_eq!(verdict(&schema, arguments).is_ok(), fits, "{arguments}");
+    }
+}
+
+#[test]
 fn values_are_compared_by_meaning() {
     let one = |schema: Value, value: &str| {
-        verdict(&json!({"properties": {"x": schema}}), &format!("{{\"x\":{value}}}")).is_ok()
+        verdict(&json!({"properties": {"x": schema}, "required": ["x"]}), &format!("{{\"x\":{value}}}")).is_ok()
     };
     for (schema, value, fits) in [
         (json!({"const": 1}), "1.0", true),
@@ -358,7 +376,8 @@ proptest! {
     /// The same verdict as the `jsonschema` crate, on 2020-12 and on draft 7.
     #[test]
     fn agrees_with_jsonschema(x in schema(), one in schema(), two in schema(), value in instance(), newest in any::<bool>()) {
-        let mut schema = json!({"type": "object", "properties": {"x": x}, "$defs": {"one": one, "two": two}});
+        let defs = json!({"one": one, "two": two});
+        let mut schema = json!({"type": "object", "properties": {"x": x}, "required": ["x"], "$defs": defs});
         if !newest {
             schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
         }

@@ -31,13 +31,13 @@ async fn it_is_found_where_a_post_is_refused_and_remembered() {
     assert_eq!(call.header("authorization"), Some("Bearer t0p-s3cret"));
     assert!(call.head.starts_with("POST /messages?s=0 HTTP/1.1"), "{}", call.head);
     assert_eq!(fake.seen("GET /sse")[0].header("accept"), Some("text/event-stream"));
-    assert_eq!((fake.seen("POST /sse").len(), fake.seen("server/discover").len()), (1, 0));
+    assert_eq!((fake.seen("POST /sse").len(), fake.seen("server/discover").len()), (2, 1));
     // Its end is noticed without a call, and the next opening asks nothing that is known already.
     fake.end();
     rig.logged(|log| log.iter().filter(|l| l.starts_with("up")).count() == 2).await;
     rig.settled().await.unwrap();
     assert!(rig.call("echo", "{}").await.is_ok());
-    assert_eq!((fake.seen("POST /sse").len(), fake.seen("GET /sse").len()), (1, 2));
+    assert_eq!((fake.seen("POST /sse").len(), fake.seen("GET /sse").len()), (2, 2));
     rig.upstreams.stop().await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(list_once(&of(&fake), &client()).await.unwrap().tools.len(), 1);
