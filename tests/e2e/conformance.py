@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The official MCP conformance suite against the gateway, in front of a reference server that passes all of it.
 
-Every server scenario of each revision runs through `/mcp/reference`. `tests/conformance/failing.txt` names the scenarios
-that do not pass yet, `REVISION SCENARIO` on a line; the list may only shrink: a scenario that fails and is not in it fails
-here, and so does one that is in it and passes. `conformance.py --write` writes the list anew.
+Every server scenario of each revision runs through `/mcp/reference`, before a server of both eras; then those of the older
+era before a server of the newer one alone, and the other way round. `tests/conformance/failing.txt` names the scenarios that do
+not pass, `ERA REVISION SCENARIO` on a line, where `ERA` is that of the server; what stands behind a `#` says why. The list may
+only shrink: a scenario that fails and is not in it fails here, and so does one that is in it and passes.
 """
 
 import json
@@ -30,16 +31,19 @@ REVISIONS = {
     "2026-07-28": ["--requirements", "2026-07-28"],
 }
 SCENARIO_MS = "8000"
+# Which revisions are run before a server of which era.
+ERAS = {"dual": list(REVISIONS), "modern": ["2025-06-18", "2025-11-25"], "legacy": ["2026-07-28"]}
 
 
-def reference(directory):
+def reference(directory, era):
     """Starts the reference server; modules are found from the folder that a script is in."""
+    directory.mkdir()
     (directory / "node_modules").symlink_to(pathlib.Path(NPM) / "node_modules")
     shutil.copy(HERE / "reference.mjs", directory)
     port = free_port()
     with open(directory / "reference.log", "wb") as log:
         server = subprocess.Popen(
-            [NODE, str(directory / "reference.mjs"), "--port", str(port)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [NODE, str(directory / "reference.mjs"), "--port", str(port), "--era", era], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     deadline = time.monotonic() + 30
     while True:
@@ -53,7 +57,7 @@ def reference(directory):
     return server, f"http://127.0.0.1:{port}/mcp"
 
 
-def scenarios(url, revision, out):
+def scenarios(url, era, revision, out):
     """Runs the scenarios of one revision: which passed, which failed, what they said. One without a result is left out."""
     suite = pathlib.Path(NPM) / "node_modules/@modelcontextprotocol/conformance/dist/index.js"
     command = [NODE, str(suite), "server", "--url", url, *REVISIONS[revision], "--timeout", SCENARIO_MS, "-o", str(out)]
@@ -64,35 +68,44 @@ def scenarios(url, revision, out):
         checks = json.loads(path.read_text())
         wrong = [check for check in checks if check["status"] == "FAILURE"]
         if wrong:
-            failed[f"{revision} {name}"] = wrong[0].get("errorMessage") or wrong[0].get("id", "")
+            failed[f"{era} {revision} {name}"] = wrong[0].get("errorMessage") or wrong[0].get("id", "")
         elif any(check["status"] == "SUCCESS" for check in checks):
-            passed.add(f"{revision} {name}")
+            passed.add(f"{era} {revision} {name}")
     assert passed, f"the suite gave no results for {revision}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return passed, failed
 
 
-def main():
-    scratch = pathlib.Path(tempfile.mkdtemp(dir=os.environ.get("SUITE_TMP")))
-    server, url = reference(scratch)
+def run(era, revisions, scratch):
+    """The scenarios of some revisions before a server of one era."""
+    server, url = reference(scratch, era)
     # The suite sends no key, so its calls are those of `unbound`; the open policy lets it call everything.
     project = Project({"reference": {"type": "http", "url": url}}, policy="open", settings="allow_unbound = true\n")
+    passed, failed = set(), {}
     try:
         project.approve_all()
         project.interlock("stop")
         project.start()
-        passed, failed = set(), {}
-        for revision in REVISIONS:
+        for revision in revisions:
             begun = time.monotonic()
-            good, bad = scenarios(f"http://127.0.0.1:{project.port}/mcp/reference", revision, scratch / revision)
-            print(f"{revision}: {len(good)} scenarios passed, {len(bad)} failed, {time.monotonic() - begun:.0f} s", flush=True)
+            good, bad = scenarios(f"http://127.0.0.1:{project.port}/mcp/reference", era, revision, scratch / revision)
+            took = time.monotonic() - begun
+            print(f"server {era}, client {revision}: {len(good)} scenarios passed, {len(bad)} failed, {took:.0f} s", flush=True)
             passed |= good
             failed |= bad
     finally:
         project.stop()
         server.kill()
-    if "--write" in sys.argv:
-        FAILING.write_text("".join(f"{name}\n" for name in sorted(failed)))
-    known = set(FAILING.read_text().split("\n")) - {""}
+    return passed, failed
+
+
+def main():
+    scratch = pathlib.Path(tempfile.mkdtemp(dir=os.environ.get("SUITE_TMP")))
+    passed, failed = set(), {}
+    for era, revisions in ERAS.items():
+        good, bad = run(era, revisions, scratch / era)
+        passed |= good
+        failed |= bad
+    known = {line.split("#")[0].strip() for line in FAILING.read_text().splitlines()} - {""}
     new, mended = sorted(set(failed) - known), sorted(known & passed)
     for name in new:
         print(f"FAILED and is not in {FAILING.name}: {name}: {' '.join(str(failed[name]).split())[:300]}")

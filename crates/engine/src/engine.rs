@@ -230,6 +230,7 @@ impl<P: Ports> Engine<P> {
                     state: permitted.state(),
                     revision: identified.caller.revision,
                     capabilities: identified.caller.capabilities.clone(),
+                    log_level: identified.caller.log_level,
                     timeout: Duration::from_millis(settings.call_timeout_ms),
                 };
                 self.upstream.forward(outgoing, &Between::new(self, &permitted, client)).await

@@ -26,6 +26,8 @@ pub struct Caller {
     pub revision: Revision,
     /// The client's capabilities as it declared them, a JSON object; empty where it declared none.
     pub capabilities: Bytes,
+    /// The mildest log lines that a legacy client wants; requests of modern clients say it themselves.
+    pub log_level: Option<&'static str>,
     /// [`crate::ports::Clock::monotonic_us`] when the last byte of the request had arrived.
     pub received_us: u64,
 }
@@ -76,6 +78,26 @@ impl NoReply {
     pub fn not_offered(what: &str) -> Self {
         Self { code: Code::UnknownMethod, reason: format!("the client did not declare `{what}`") }
     }
+}
+
+/// What a server announced, beside changes of its tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The server.
+    pub server: ServerName,
+    /// What changed there.
+    pub change: Change,
+}
+
+/// What changed at a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Its list of prompts.
+    Prompts,
+    /// Its list of resources.
+    Resources,
+    /// One resource, by the server's own address for it.
+    Resource(Box<str>),
 }
 
 /// The side of a client that is told and asked nothing.

@@ -188,9 +188,9 @@ pub struct Answered {
 ///              request: interlock_mcp::Request) -> interlock_engine::ports::Outgoing {
 ///     let timeout = std::time::Duration::from_secs(1);
 ///     let revision = interlock_mcp::Revision::NEWEST_LEGACY;
-///     let (name, arguments, state, capabilities) = (None, None, None, Default::default());
+///     let (name, arguments, state, capabilities, log_level) = (None, None, None, Default::default(), None);
 ///     interlock_engine::ports::Outgoing {
-///         call, agent, server, name, request, arguments, state, revision, capabilities, timeout
+///         call, agent, server, name, request, arguments, state, revision, capabilities, log_level, timeout
 ///     }
 /// }
 /// ```
@@ -215,6 +215,8 @@ pub struct Outgoing {
     pub revision: interlock_mcp::Revision,
     /// The client's capabilities, a JSON object; empty where it declared none.
     pub capabilities: Bytes,
+    /// The mildest log lines that a legacy client wants.
+    pub log_level: Option<&'static str>,
     /// How long the server may take.
     pub timeout: Duration,
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use interlock_engine::front::{Caller, Governed};
 use interlock_mcp::{Ask, Era, Listed, Notification, Offers, Request, Revision, RpcError, answer};
 use interlock_model::Code;
+use std::sync::Arc;
 
 /// What a notification of the server says when the tools that a client may see have changed.
 pub(crate) const LIST_CHANGED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
@@ -52,10 +53,11 @@ pub(crate) fn initialize(request: &Request, oldest: Revision, offers: Offers) ->
 fn capabilities(offers: Offers) -> String {
     let mut out = r#""tools":{"listChanged":true}"#.to_owned();
     if offers.prompts {
-        out.push_str(r#","prompts":{}"#);
+        out.push_str(&format!(r#","prompts":{{"listChanged":{}}}"#, offers.prompts_changed));
     }
     if offers.resources {
-        out.push_str(r#","resources":{}"#);
+        let (subscribe, changed) = (offers.subscribe, offers.resources_changed);
+        out.push_str(&format!(r#","resources":{{"subscribe":{subscribe},"listChanged":{changed}}}"#));
     }
     if offers.completions {
         out.push_str(r#","completions":{}"#);
@@ -68,7 +70,7 @@ fn capabilities(offers: Offers) -> String {
 
 /// Answers a request within a session.
 pub(crate) async fn answer<G: Governed, S: Sink>(
-    governed: &G,
+    governed: &Arc<G>,
     caller: Caller,
     request: Request,
     side: LegacySide<S>,
@@ -94,7 +96,10 @@ pub(crate) async fn answer<G: Governed, S: Sink>(
         },
         // Tasks of the extension are for clients of the next era; those of 2025-11-25 are not offered.
         (_, Some(Ask::Task(_))) => unknown(&request),
-        (_, Some(ask)) if era::is_served(governed, &caller.endpoint, ask) => {
+        (_, Some(ask @ (Ask::Subscribe | Ask::Unsubscribe))) if era::is_served(&**governed, &caller.endpoint, ask) => {
+            side.shared().subscribed.change(governed, caller, ask, request).await
+        }
+        (_, Some(ask)) if era::is_served(&**governed, &caller.endpoint, ask) => {
             governed.ask(caller, ask, request, &side).await.message
         }
         _ => unknown(&request),

@@ -16,6 +16,7 @@ mod parking;
 mod side;
 mod stamp;
 pub mod stdio;
+mod subscription;
 
 #[cfg(unix)]
 pub use admin::{

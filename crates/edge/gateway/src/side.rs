@@ -3,6 +3,7 @@
 //! In scope: which log lines a client wants, questions and whose replies they get. Out of scope: what may be asked,
 //! which is the engine's; transports. Source: MCP 2025-11-25, server/utilities/logging and client features.
 
+use crate::subscription::Subscribed;
 use bytes::Bytes;
 use interlock_engine::front::{Aside, NoReply, Replying};
 use interlock_mcp::{Notification, Request, Response, frame};
@@ -26,7 +27,7 @@ pub(crate) trait Sink: Send + Sync {
 /// Severities, mildest first (RFC 5424).
 const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
-/// The mildest severity that a client wants to hear of.
+/// The mildest severity that a client wants to hear of, plus one; zero before it has said so.
 #[derive(Debug, Default)]
 pub(crate) struct Level(AtomicU8);
 
@@ -45,13 +46,21 @@ pub(crate) fn logged(notification: &Notification) -> Option<u8> {
 }
 
 impl Level {
+    /// Its name, for servers; before the client has set one, what is of interest to most.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.0.load(Ordering::Relaxed) {
+            0 => "info",
+            at => LEVELS.get(usize::from(at - 1)).copied().unwrap_or("emergency"),
+        }
+    }
+
     /// Sets it.
     pub(crate) fn set(&self, severity: u8) {
-        self.0.store(severity, Ordering::Relaxed);
+        self.0.store(severity.saturating_add(1), Ordering::Relaxed);
     }
 
     fn lets(&self, notification: &Notification) -> bool {
-        logged(notification).is_none_or(|severity| severity >= self.0.load(Ordering::Relaxed))
+        logged(notification).is_none_or(|severity| severity.saturating_add(1) >= self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -107,6 +116,7 @@ impl Questions {
 pub(crate) struct Shared {
     pub(crate) questions: Questions,
     pub(crate) level: Level,
+    pub(crate) subscribed: Subscribed,
 }
 
 /// The client's side of one call.
@@ -123,6 +133,11 @@ impl<S: Sink> LegacySide<S> {
 }
 
 impl<S> LegacySide<S> {
+    /// What the session or connection has beside this call.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// From now on the client hears of nothing milder.
     pub(crate) fn set_level(&self, severity: u8) {
         self.shared.level.set(severity);

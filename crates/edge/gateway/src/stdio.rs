@@ -6,9 +6,10 @@ use crate::flight::{Flights, Grounded};
 use crate::line::{Line, Lines};
 use crate::parking::{self, Desk, Leg, ModernSide, Parking, Running};
 use crate::side::{LegacySide, Shared, Sink, one_line};
+use crate::subscription::{Listening, is_listen, to_legacy};
 use crate::{batch, era, legacy, modern};
 use bytes::Bytes;
-use interlock_engine::front::{Caller, Endpoint, Governed};
+use interlock_engine::front::{Caller, Endpoint, Governed, Notice};
 use interlock_mcp::{Era, Frame, FrameError, Notification, Request, Revision, RpcError};
 use interlock_model::Code;
 use interlock_model::json::Limits;
@@ -16,7 +17,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -61,7 +62,7 @@ pub async fn serve_stdio<G, R, W>(
     writer: W,
     governed: Arc<G>,
     presented: Option<Zeroizing<String>>,
-    catalog_epoch: watch::Receiver<u64>,
+    (catalog_epoch, notices): (watch::Receiver<u64>, broadcast::Sender<Notice>),
     options: StdioOptions,
 ) -> io::Result<()>
 where
@@ -70,7 +71,7 @@ where
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let lines = Lines::new(reader, options.message_bytes);
-    serve_lines(lines, writer, governed, presented, catalog_epoch, options, std::future::pending()).await
+    serve_lines(lines, writer, governed, presented, (catalog_epoch, notices), options, std::future::pending()).await
 }
 
 /// [`serve_stdio`] on a stream of which something has been read already; `stop` ends the input early.
@@ -79,7 +80,7 @@ pub(crate) async fn serve_lines<G, R, W>(
     writer: W,
     governed: Arc<G>,
     presented: Option<Zeroizing<String>>,
-    mut catalog_epoch: watch::Receiver<u64>,
+    (mut catalog_epoch, notices): (watch::Receiver<u64>, broadcast::Sender<Notice>),
     options: StdioOptions,
     stop: impl Future<Output = ()> + Send,
 ) -> io::Result<()>
@@ -102,9 +103,12 @@ where
         capabilities: Bytes::new(),
         shared: Arc::default(),
         parking: Arc::default(),
+        catalog_epoch: catalog_epoch.clone(),
+        notices: notices.clone(),
         work: JoinSet::new(),
     };
     catalog_epoch.mark_unchanged();
+    let mut announced = notices.subscribe();
     let ended = loop {
         tokio::select! {
             line = lines.next() => match line {
@@ -121,6 +125,13 @@ where
                 // Modern clients hear of changes only where they subscribed.
                 if connection.revision.is_some() {
                     connection.send(Bytes::from_static(legacy::LIST_CHANGED)).await;
+                }
+            }
+            // One that falls behind loses notices: what changed can still be listed.
+            Ok(notice) = announced.recv(), if connection.revision.is_some() => {
+                let shown = to_legacy(&notice, &connection.options.endpoint, &connection.shared.subscribed);
+                if let Some(message) = shown {
+                    connection.send(message).await;
                 }
             }
             Some(_) = connection.work.join_next() => {}
@@ -155,6 +166,8 @@ struct Connection<G> {
     capabilities: Bytes,
     shared: Arc<Shared>,
     parking: Arc<Parking<Lined>>,
+    catalog_epoch: watch::Receiver<u64>,
+    notices: broadcast::Sender<Notice>,
     work: JoinSet<()>,
 }
 
@@ -272,13 +285,22 @@ impl<G: Governed> Connection<G> {
             Era::Legacy => self.capabilities.clone(),
         };
         let endpoint = self.options.endpoint.clone();
-        let caller = Caller { principal, endpoint, revision, capabilities, received_us };
+        let log_level = (era == Era::Legacy).then(|| self.shared.level.name());
+        let caller = Caller { principal, endpoint, revision, capabilities, log_level, received_us };
         let governed = self.governed.clone();
         let (sink, patience) = (Lined(self.out.clone()), self.options.question_timeout);
         let (shared, parking) = (self.shared.clone(), self.parking.clone());
+        let sources = (self.catalog_epoch.clone(), self.notices.subscribe());
         Ok(Begun::Work(async move {
             // A cancelled request has no answer (basic/utilities/cancellation).
             match era {
+                Era::Modern if is_listen(request.method()) => {
+                    let listening = match Listening::open(&governed, caller, &request).await {
+                        Ok(listening) => listening,
+                        Err(error) => return Some(error.to_frame(Some(request.id()))),
+                    };
+                    flight.run(listen(listening, sink, sources)).await
+                }
                 Era::Modern => {
                     let leg = Leg {
                         id: request.id().clone(),
@@ -300,7 +322,7 @@ impl<G: Governed> Connection<G> {
                 }
                 Era::Legacy => {
                     let side = LegacySide::new(sink, shared, patience);
-                    flight.run(legacy::answer(&*governed, caller, request, side)).await
+                    flight.run(legacy::answer(&governed, caller, request, side)).await
                 }
             }
         }))
@@ -311,6 +333,35 @@ impl<G: Governed> Connection<G> {
         let _ = tokio::time::timeout(within, async { while self.work.join_next().await.is_some() {} }).await;
         // What is still under way is dropped here, which cancels it.
     }
+}
+
+/// Tells what a modern host listens to, until that is cancelled.
+async fn listen(
+    listening: Listening,
+    sink: Lined,
+    (mut catalog_epoch, mut notices): (watch::Receiver<u64>, broadcast::Receiver<Notice>),
+) -> Bytes {
+    catalog_epoch.mark_unchanged();
+    let _told = sink.0.send(listening.acknowledgement()).await;
+    while !listening.is_empty() {
+        let message = tokio::select! {
+            changed = catalog_epoch.changed() => match changed {
+                Ok(()) => listening.tools_changed(),
+                Err(_) => break,
+            },
+            notice = notices.recv() => match notice {
+                Ok(notice) => listening.hears(&notice),
+                Err(broadcast::error::RecvError::Lagged(_)) => None,
+                Err(broadcast::error::RecvError::Closed) => break,
+            },
+        };
+        if let Some(message) = message
+            && sink.0.send(message).await.is_err()
+        {
+            break;
+        }
+    }
+    listening.end()
 }
 
 /// Lines on their way to the host.

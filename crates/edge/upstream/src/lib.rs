@@ -27,6 +27,7 @@ mod session;
 mod spec;
 mod sse;
 pub mod stdio;
+mod subscriptions;
 mod upstreams;
 mod wire;
 

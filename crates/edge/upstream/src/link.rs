@@ -6,13 +6,14 @@ use crate::event::Counters;
 use crate::freshness::Freshness;
 use crate::secret::Redactor;
 use crate::wire::outbound;
+use interlock_engine::front::{Change, Notice};
 use interlock_engine::ports::UpstreamFault;
-use interlock_mcp::{Frame, Response};
+use interlock_mcp::{Frame, Notification, Response};
 use interlock_model::{Code, ServerName};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 /// One server, as its transport sees it.
 pub(crate) struct Link {
@@ -22,6 +23,8 @@ pub(crate) struct Link {
     pub(crate) redactor: Redactor,
     /// Wakes the server's supervisor.
     pub(crate) wake: Notify,
+    /// Where it is told what changed beside tools.
+    notices: broadcast::Sender<Notice>,
 }
 
 /// [`Counters`] as they are counted.
@@ -78,9 +81,19 @@ pub(crate) enum Inbound {
 }
 
 impl Link {
-    pub(crate) fn new(name: ServerName, redactor: Redactor) -> Arc<Self> {
+    pub(crate) fn new(name: ServerName, redactor: Redactor, notices: broadcast::Sender<Notice>) -> Arc<Self> {
         let freshness = Arc::new(Freshness::new());
-        Arc::new(Self { name, freshness, tally: Tally::default(), redactor, wake: Notify::new() })
+        Arc::new(Self { name, freshness, tally: Tally::default(), redactor, wake: Notify::new(), notices })
+    }
+
+    /// One of which nobody hears what changed.
+    pub(crate) fn unheard_of(name: ServerName, redactor: Redactor) -> Arc<Self> {
+        Self::new(name, redactor, broadcast::channel(1).0)
+    }
+
+    fn announce(&self, change: Change) {
+        // Where nobody listens there is nobody to tell.
+        let _ = self.notices.send(Notice { server: self.name.clone(), change });
     }
 
     /// The tools may have changed: calls wait from here on.
@@ -96,6 +109,12 @@ impl Link {
             Frame::Response(response) => Inbound::Response(response),
             Frame::Notification(n) if n.method() == "notifications/tools/list_changed" => {
                 self.changed();
+                Inbound::Done
+            }
+            Frame::Notification(n) if change_of(&n).is_some() => {
+                if let Some(change) = change_of(&n) {
+                    self.announce(change);
+                }
                 Inbound::Done
             }
             aside if is_aside(&aside) => Inbound::Aside(aside),
@@ -134,6 +153,19 @@ impl Link {
         let prefix = format!("server `{}`: ", self.name);
         // One fault is often the reason of another.
         self.redactor.clean(&format!("{prefix}{}", detail.replace(&prefix, "")))
+    }
+}
+
+/// What a notification says has changed, beside tools.
+fn change_of(notification: &Notification) -> Option<Change> {
+    match notification.method() {
+        "notifications/prompts/list_changed" => Some(Change::Prompts),
+        "notifications/resources/list_changed" => Some(Change::Resources),
+        "notifications/resources/updated" => {
+            let uri = notification.params()?.get("uri")?.as_str()?;
+            Some(Change::Resource(uri.as_ref().into()))
+        }
+        _ => None,
     }
 }
 

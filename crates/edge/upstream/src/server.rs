@@ -13,16 +13,17 @@ use crate::queue::{Full, Place, Queue};
 use crate::secret::Redactor;
 use crate::session::{Call, Called, OPENING, Session, Way};
 use crate::spec::{ClientInfo, ServerSpec};
+use crate::subscriptions::{Subscriptions, is_subscription};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use interlock_engine::front::Aside;
+use interlock_engine::front::{Aside, Notice};
 use interlock_engine::ports::UpstreamFault;
-use interlock_mcp::{Era, Offers, Response, Revision};
+use interlock_mcp::{Era, Offers, Response};
 use interlock_model::{Code, Digest};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// The longest a call waits for a changed listing to be compared.
@@ -41,6 +42,8 @@ pub(crate) struct Server {
     session: ArcSwapOption<Session>,
     /// The same server in the legacy era, where the session is a modern one.
     beside: Beside,
+    /// The resources that clients are subscribed to.
+    subscriptions: Subscriptions,
     /// What it said that it has, when it was last connected to.
     offers: ArcSwap<Offers>,
     health: ArcSwap<Health>,
@@ -72,8 +75,8 @@ impl Health {
 }
 
 impl Server {
-    pub(crate) fn new(spec: ServerSpec, client: ClientInfo) -> Arc<Self> {
-        let link = Link::new(spec.name.clone(), Redactor::new(spec.launch.secrets().into_iter()));
+    pub(crate) fn new(spec: ServerSpec, client: ClientInfo, notices: broadcast::Sender<Notice>) -> Arc<Self> {
+        let link = Link::new(spec.name.clone(), Redactor::new(spec.launch.secrets().into_iter()), notices);
         Arc::new(Self {
             queue: Queue::new(spec.max_in_flight, spec.queue),
             breaker: Breaker::new(spec.tolerance),
@@ -82,6 +85,7 @@ impl Server {
             link,
             session: ArcSwapOption::empty(),
             beside: Beside::default(),
+            subscriptions: Subscriptions::default(),
             offers: ArcSwap::default(),
             health: ArcSwap::from_pointee(Health::is(Condition::Connecting)),
             relist: AtomicBool::new(false),
@@ -149,10 +153,17 @@ impl Server {
         let mut last = None;
         for _ in 0..2 {
             self.settled_as(compared, deadline).await?;
-            let Some(session) = self.session_for(call.revision).await else {
+            let Some(session) = self.session_for(call).await else {
                 return Err(self.link.unsent(Code::ServerUnavailable, "not connected"));
             };
-            match session.call(call, patience, client).await {
+            // Where all clients of a server share one conversation, so do their subscriptions.
+            let called = match call.request.method() {
+                "resources/subscribe" | "resources/unsubscribe" => {
+                    self.subscriptions.change(&session, call, patience, client).await
+                }
+                _ => session.call(call, patience, client).await,
+            };
+            match called {
                 Ok(Called::Answered(response)) => {
                     self.breaker.answered();
                     return Ok(response);
@@ -179,9 +190,9 @@ impl Server {
 
     /// The conversation in the client's own era, where the server speaks it, else the one there is. The first legacy
     /// client of a modern server finds out whether it speaks that era, too.
-    async fn session_for(&self, revision: Revision) -> Option<Arc<Session>> {
+    async fn session_for(&self, call: &Call) -> Option<Arc<Session>> {
         let session = self.session.load_full()?;
-        if revision.era() == Era::Modern || session.way() != Way::Modern {
+        if call.revision.era() == Era::Modern || session.way() != Way::Modern || is_subscription(call) {
             return Some(session);
         }
         let open = Session::open_legacy(&self.spec, &self.client, &self.link);
@@ -309,7 +320,7 @@ impl Server {
             return Ending::Broken(NOBODY.into());
         }
         // Before the first listing, so that nothing is missed between the two.
-        session.listen();
+        self.subscriptions.renew(session).await;
         self.offers.store(Arc::new(session.offers));
         self.session.store(Some(session.clone()));
         let mut listed = None;

@@ -11,6 +11,7 @@ use crate::link::{Ending, Gone, Link, count};
 use crate::spec::{ClientInfo, Launch, ServerSpec};
 use crate::stdio::child::Program;
 use crate::stdio::peer as stdio;
+use crate::subscriptions::empty;
 use crate::wire::header::{self, ParamHeader};
 use crate::wire::outbound::{self, Differing, Style};
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -18,6 +19,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use interlock_engine::front::Aside;
 use interlock_engine::ports::UpstreamFault;
+use interlock_mcp::answer::quote;
 use interlock_mcp::{Era, NameAt, Offers, Request, Response, Revision};
 use interlock_model::Code;
 use interlock_model::json::{self, Json, View};
@@ -48,6 +50,8 @@ pub(crate) struct Call {
     pub(crate) revision: Revision,
     /// What the client can do, a JSON object; empty for nothing.
     pub(crate) capabilities: Bytes,
+    /// The mildest log lines that a legacy client wants.
+    pub(crate) log_level: Option<&'static str>,
     /// How long the server may take.
     pub(crate) timeout: Duration,
 }
@@ -72,6 +76,8 @@ pub(crate) struct Session {
     /// Tools whose calls repeat arguments as headers; only toward modern HTTP servers.
     param_headers: ArcSwap<HashMap<Box<str>, Vec<ParamHeader>>>,
     hearers: Arc<Hearers>,
+    /// The request that listens, over one pipe; zero for none.
+    listening: AtomicU64,
     link: Arc<Link>,
 }
 
@@ -269,6 +275,7 @@ impl Session {
             ids: AtomicU64::new(1),
             param_headers: ArcSwap::default(),
             hearers,
+            listening: AtomicU64::new(0),
             link: link.clone(),
         }
     }
@@ -388,27 +395,55 @@ impl Session {
         }
     }
 
-    /// Opens the stream of announcements, where the transport does not bring them by itself.
-    pub(crate) fn listen(&self) {
-        let modern = self.style.envelope.is_some();
-        if modern && !self.offers.tools_changed {
+    /// Whether what is listened to is said by one request, and not by one for each resource.
+    pub(crate) const fn listens_by_request(&self) -> bool {
+        self.style.envelope.is_some()
+    }
+
+    /// Opens the stream of announcements, where the transport does not bring them by itself; toward a modern server, of
+    /// these resources too, and in place of the stream before.
+    pub(crate) fn listen(&self, addresses: &[Box<str>]) {
+        if !self.listens_by_request() {
+            if let Peer::Http(peer) = &self.peer {
+                peer.listen(None);
+            }
+            // All that the others say comes on the one stream anyway.
             return;
         }
-        let id = self.next_id().to_string();
-        let ask = || {
-            let wanted = "\"notifications\":{\"toolsListChanged\":true}";
-            outbound::request("subscriptions/listen", wanted, &id, b"", &self.style)
-        };
-        match &self.peer {
-            Peer::Http(peer) if modern => {
-                let method = HeaderValue::from_static("subscriptions/listen");
-                peer.listen(Some((ask().into(), vec![(http::METHOD, method)])));
+        let mut wanted = Vec::new();
+        for (name, offered) in [
+            ("toolsListChanged", self.offers.tools_changed),
+            ("promptsListChanged", self.offers.prompts_changed),
+            ("resourcesListChanged", self.offers.resources_changed),
+        ] {
+            if offered {
+                wanted.push(format!("\"{name}\":true"));
             }
-            Peer::Http(peer) => peer.listen(None),
+        }
+        if !addresses.is_empty() {
+            let addresses: Vec<String> = addresses.iter().map(|address| quote(address)).collect();
+            wanted.push(format!("\"resourceSubscriptions\":[{}]", addresses.join(",")));
+        }
+        if wanted.is_empty() {
+            return;
+        }
+        let id = self.next_id();
+        let params = format!("\"notifications\":{{{}}}", wanted.join(","));
+        let ask = outbound::request("subscriptions/listen", &params, &id.to_string(), b"", &self.style);
+        match &self.peer {
+            Peer::Http(peer) => {
+                let method = HeaderValue::from_static("subscriptions/listen");
+                peer.listen(Some((ask.into(), vec![(http::METHOD, method)])));
+            }
             // Its answer comes only at the end, and then nobody waits for it.
-            Peer::Stdio(peer) if modern => drop(peer.notify(ask().into())),
-            // All that these say comes on the one stream anyway.
-            Peer::Stdio(_) | Peer::HttpSse(_) => {}
+            Peer::Stdio(peer) => {
+                drop(peer.notify(ask.into()));
+                match self.listening.swap(id, Ordering::Relaxed) {
+                    0 => {}
+                    before => self.cancel(before),
+                }
+            }
+            Peer::HttpSse(_) => {}
         }
     }
 
@@ -461,6 +496,10 @@ impl Session {
         patience: Duration,
         client: &dyn Aside,
     ) -> Result<Called, UpstreamFault> {
+        if self.style.envelope.is_some() && call.request.method() == "logging/setLevel" {
+            // Here each request says what it wants to be told.
+            return empty().map(Called::Answered).ok_or_else(|| self.refuse(Code::Internal, "no answer"));
+        }
         let mut replies: Option<(Vec<u8>, Option<Bytes>)> = None;
         for _ in 0..MAX_LEGS {
             let called = self.leg(call, replies.as_ref(), patience, client).await?;
@@ -493,6 +532,7 @@ impl Session {
             state: call.state.as_deref().filter(|_| replies.is_none()),
             capabilities: &call.capabilities,
             replies: replies.map(|(said, state)| (&said[..], state.as_deref())),
+            log_level: call.log_level.filter(|_| self.offers.logging),
         };
         let body = outbound::call(&call.request, &differing, &id.to_string(), &self.style)
             .ok_or_else(|| self.link.unsent(Code::Internal, "a call that does not name what it is about"))?;
@@ -573,6 +613,11 @@ impl Session {
             }
         })
         .await
+    }
+
+    /// A fault of ours, before anything was sent.
+    pub(crate) fn refuse(&self, code: Code, why: &str) -> UpstreamFault {
+        self.link.unsent(code, why)
     }
 
     /// Sends a message that has no answer, whatever becomes of it.

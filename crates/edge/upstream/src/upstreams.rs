@@ -9,7 +9,7 @@ use crate::session::{Call, OPENING, Session};
 use crate::spec::{ClientInfo, ServerSpec};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use interlock_engine::front::Aside;
+use interlock_engine::front::{Aside, Notice};
 use interlock_engine::ports::{Outgoing, Upstream, UpstreamFault};
 use interlock_mcp::{Offers, Response, Revision};
 use interlock_model::{Code, ServerName};
@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -26,6 +26,7 @@ pub struct Upstreams {
     servers: ArcSwap<HashMap<ServerName, Running>>,
     client: ClientInfo,
     events: mpsc::Sender<ServerEvent>,
+    notices: broadcast::Sender<Notice>,
     /// Makes of an agent the key by which its calls wait.
     keys: RandomState,
     /// Not on the path of a call: only changes of the set of servers take it.
@@ -63,6 +64,7 @@ impl Upstreams {
             servers: ArcSwap::default(),
             client: client.clone(),
             events: events.clone(),
+            notices: broadcast::channel(NOTICES).0,
             keys: RandomState::new(),
             supervisors: Mutex::new(JoinSet::new()),
         };
@@ -84,7 +86,7 @@ impl Upstreams {
                 continue;
             }
             let (stop, stopped) = watch::channel(false);
-            let server = Server::new(spec, self.client.clone());
+            let server = Server::new(spec, self.client.clone(), self.notices.clone());
             supervisors.spawn(server.clone().run(self.events.clone(), stopped));
             if let Some(twice) = servers.insert(name, Running { server, stop }) {
                 twice.stop.send_replace(true);
@@ -103,6 +105,12 @@ impl Upstreams {
     #[must_use]
     pub fn relist(&self, server: &ServerName) -> bool {
         self.servers.load().get(server).inspect(|s| s.server.relist()).is_some()
+    }
+
+    /// What servers announce beside changes of their tools. Whoever falls behind loses the oldest.
+    #[must_use]
+    pub fn notices(&self) -> broadcast::Sender<Notice> {
+        self.notices.clone()
     }
 
     /// How every server is doing, by name.
@@ -146,10 +154,12 @@ impl Upstream for Upstreams {
     }
 
     async fn forward(&self, call: Outgoing, client: &dyn Aside) -> Result<Response, UpstreamFault> {
-        let Outgoing { agent, server, name, request, arguments, state, revision, capabilities, timeout, .. } = call;
+        let Outgoing {
+            agent, server, name, request, arguments, state, revision, capabilities, log_level, timeout, ..
+        } = call;
         // Two agents that share a key share their turns; which ones do, nobody can arrange.
         let key = self.keys.hash_one(&agent);
-        let call = Call { name, key, request, arguments, state, revision, capabilities, timeout };
+        let call = Call { name, key, request, arguments, state, revision, capabilities, log_level, timeout };
         self.send(&server, &call, client).await
     }
 
@@ -157,6 +167,9 @@ impl Upstream for Upstreams {
         self.server(server).map_or_else(|_| Offers::default(), |server| server.offers())
     }
 }
+
+/// Most notices that wait for those who listen.
+const NOTICES: usize = 256;
 
 /// How long a server may take to add tools that depend on its client.
 const AFTERTHOUGHT: Duration = Duration::from_millis(250);
@@ -167,7 +180,7 @@ const AFTERTHOUGHT: Duration = Duration::from_millis(250);
 ///
 /// Why there is no listing.
 pub async fn list_once(spec: &ServerSpec, client: &ClientInfo) -> Result<OneListing, UpstreamFault> {
-    let link = Link::new(spec.name.clone(), Redactor::new(spec.launch.secrets().into_iter()));
+    let link = Link::unheard_of(spec.name.clone(), Redactor::new(spec.launch.secrets().into_iter()));
     let session = Session::open(spec, client, &link, None).await?;
     let mut listing = list(&session, &link, spec.limits, Instant::now() + OPENING).await;
     if listing.is_ok() {

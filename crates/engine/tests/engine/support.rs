@@ -365,7 +365,14 @@ impl Bench {
 
     pub fn caller(&self, revision: Revision) -> Caller {
         let principal = self.engine.identify(Some(BearerKey::new(&KEY).danger_reveal())).unwrap();
-        Caller { principal, endpoint: Endpoint::All, revision, capabilities: Bytes::new(), received_us: 0 }
+        Caller {
+            principal,
+            endpoint: Endpoint::All,
+            revision,
+            capabilities: Bytes::new(),
+            log_level: None,
+            received_us: 0,
+        }
     }
 
     pub async fn call(&self, tool: &str, id: &str) -> serde_json::Value {

@@ -237,8 +237,10 @@ async fn serve(
     listings: mpsc::Receiver<interlock_upstream::ServerEvent>,
     events: mpsc::Sender<interlock_upstream::ServerEvent>,
 ) {
+    let notices = gateway.engine.upstream().notices();
     let published = Published {
         catalog_epoch: gateway.visible.subscribe(),
+        notices: notices.clone(),
         checkpoint: {
             let path = gateway.config.data_dir.join("log").join("checkpoint");
             Arc::new(move || std::fs::read(&path).ok().map(Into::into))
@@ -280,7 +282,7 @@ async fn serve(
             socket,
             gateway.clone(),
             gateway.engine.clone(),
-            gateway.visible.subscribe(),
+            (gateway.visible.subscribe(), notices),
             admin_options,
             stopped()
         ),

@@ -5,7 +5,7 @@ use super::{AdminError, AdminErrorKind, AdminService, Items, Peer, unknown_comma
 use crate::line::{Line, Lines};
 use crate::stdio::{self, StdioOptions};
 use crate::stopped;
-use interlock_engine::front::{Endpoint, Governed};
+use interlock_engine::front::{Endpoint, Governed, Notice};
 use interlock_model::json::{Json, Limits};
 use serde::Serialize;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -106,6 +106,7 @@ struct Daemon<A, G> {
     service: Arc<A>,
     governed: Arc<G>,
     catalog_epoch: watch::Receiver<u64>,
+    notices: broadcast::Sender<Notice>,
     options: AdminOptions,
     stopping: watch::Receiver<bool>,
 }
@@ -115,14 +116,14 @@ pub async fn serve_admin<A: AdminService, G: Governed>(
     socket: AdminSocket,
     service: Arc<A>,
     governed: Arc<G>,
-    catalog_epoch: watch::Receiver<u64>,
+    (catalog_epoch, notices): (watch::Receiver<u64>, broadcast::Sender<Notice>),
     options: AdminOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let own = rustix::process::geteuid().as_raw();
     let (stop, stopping) = watch::channel(false);
     let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
-    let daemon = Arc::new(Daemon { service, governed, catalog_epoch, options, stopping });
+    let daemon = Arc::new(Daemon { service, governed, catalog_epoch, notices, options, stopping });
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -282,7 +283,8 @@ impl<A: AdminService, G: Governed> Daemon<A, G> {
         let stop = async move {
             let () = stopped(&mut stopping).await;
         };
-        stdio::serve_lines(lines, link.writer, self.governed.clone(), key, self.catalog_epoch.clone(), options, stop)
+        let changes = (self.catalog_epoch.clone(), self.notices.clone());
+        stdio::serve_lines(lines, link.writer, self.governed.clone(), key, changes, options, stop)
             .await
             .map_err(|_| Over)
     }

@@ -6,14 +6,17 @@ use super::outbox;
 use super::session::Streaming;
 use crate::legacy::LIST_CHANGED;
 use crate::stopped;
+use crate::subscription::to_legacy;
 use bytes::Bytes;
 use http::Response;
+use interlock_engine::front::Notice;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 /// What a stream listens to.
 pub(super) struct Sources {
     pub(super) catalog_epoch: watch::Receiver<u64>,
+    pub(super) notices: broadcast::Receiver<Notice>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) keep_alive: Duration,
     pub(super) started: Instant,
@@ -38,6 +41,14 @@ async fn feed(streaming: Streaming, out: mpsc::Sender<Bytes>, mut sources: Sourc
             () = out.closed() => return,
             () = stopped(&mut sources.stopping) => return,
             Ok(()) = sources.catalog_epoch.changed() => changed.clone(),
+            // One that falls behind loses notices: what changed can still be listed.
+            Ok(notice) = sources.notices.recv() => {
+                let session = streaming.session();
+                match to_legacy(&notice, session.endpoint(), &session.shared.subscribed) {
+                    Some(message) => outbox::event(&message),
+                    None => continue,
+                }
+            }
             _ = tick.tick() => {
                 let now = u64::try_from(sources.started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 streaming.session().touch(now);

@@ -9,6 +9,7 @@ mod connection;
 mod events;
 mod guard;
 mod http2;
+mod listen;
 mod load;
 mod outbox;
 mod reply;
@@ -22,12 +23,12 @@ pub use tls::{Tls, TlsError, TlsFiles};
 
 use crate::stopped;
 use bytes::Bytes;
-use interlock_engine::front::Governed;
+use interlock_engine::front::{Governed, Notice};
 use service::Front;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 
 /// Limits and names of the HTTP front.
@@ -93,6 +94,8 @@ impl Default for HttpOptions {
 pub struct Published {
     /// Changes when the tools that clients may see have changed.
     pub catalog_epoch: watch::Receiver<u64>,
+    /// What servers announce beside changes of their tools.
+    pub notices: broadcast::Sender<Notice>,
     /// The ledger's newest signed checkpoint, as text; `None` while there is none.
     pub checkpoint: Arc<dyn Fn() -> Option<Bytes> + Send + Sync>,
 }

@@ -5,6 +5,7 @@ use super::body::{self, Answer, BodyFault, Exchange};
 use super::connection::Busy;
 use super::events;
 use super::guard::Guard;
+use super::listen;
 use super::load::{Held, Load};
 use super::outbox::{self, Outbox};
 use super::reply::{self, Refusal};
@@ -15,6 +16,7 @@ use crate::flight::Grounded;
 use crate::legacy::Opened;
 use crate::parking::{self, Desk, Leg, ModernSide, Parking, Running};
 use crate::side::LegacySide;
+use crate::subscription::{Listening, is_listen};
 use crate::{batch, era, legacy, modern};
 use bytes::Bytes;
 use http::request::Parts;
@@ -56,8 +58,15 @@ struct Asked {
 }
 
 impl Asked {
+    /// The caller that a legacy session is.
+    fn caller_of(&self, session: &Session) -> Caller {
+        let log_level = Some(session.shared.level.name());
+        Caller { log_level, ..self.caller(session.revision, session.capabilities.clone()) }
+    }
+
     fn caller(&self, revision: Revision, capabilities: Bytes) -> Caller {
         Caller {
+            log_level: None,
             principal: self.principal.clone(),
             endpoint: self.endpoint.clone(),
             revision,
@@ -236,6 +245,9 @@ impl<G: Governed> Front<G> {
         {
             agreement::check_mirrored(headers, &request, &mirrored).map_err(Refusal::bad)?;
         }
+        if is_listen(request.method()) {
+            return self.subscriptions(caller, &request).await;
+        }
         let permit = self.load.call().ok_or_else(overloaded)?;
         if !modern::may_hear(&request) {
             let (status, message) = modern::answer(&*self.governed, caller, request, &Deaf).await;
@@ -285,6 +297,20 @@ impl<G: Governed> Front<G> {
         Ok(outbox::stream(Answer::Exchange(Exchange::new(outbox, None, self.options.keep_alive))))
     }
 
+    /// The stream of what a modern client listens to; it takes no place among the requests under way.
+    async fn subscriptions(&self, caller: Caller, request: &Request) -> Result<Response<Answer>, Refusal> {
+        // Before it is opened, so that nothing is missed between the two.
+        let sources = listen::Sources {
+            catalog_epoch: self.published.catalog_epoch.clone(),
+            notices: self.published.notices.subscribe(),
+            stopping: self.stopping.clone(),
+            keep_alive: self.options.keep_alive,
+        };
+        let listening =
+            Listening::open(&self.governed, caller, request).await.map_err(|e| Refusal::new(StatusCode::OK, e))?;
+        Ok(listen::open(listening, sources))
+    }
+
     async fn legacy_request(&self, asked: &Asked, request: Request, held: Held) -> Result<Response<Answer>, Refusal> {
         if request.method() == "initialize" {
             return self.initialize(asked, &request);
@@ -292,7 +318,7 @@ impl<G: Governed> Front<G> {
         let id = request.id().clone();
         let session = self.session(asked).map_err(|r| r.to(&id))?;
         let outbox = asked.outbox();
-        let caller = asked.caller(session.revision, session.capabilities.clone());
+        let caller = asked.caller_of(&session);
         let work = self.work(&session, caller, request, &outbox)?;
         let streaming = Arc::new(AtomicBool::new(false));
         let (sent, streams) = (outbox.clone(), streaming.clone());
@@ -333,7 +359,7 @@ impl<G: Governed> Front<G> {
         let governed = self.governed.clone();
         let side = LegacySide::new(outbox.clone(), session.shared.clone(), self.options.question_timeout);
         Ok(async move {
-            let answer = flight.run(legacy::answer(&*governed, caller, request, side)).await;
+            let answer = flight.run(legacy::answer(&governed, caller, request, side)).await;
             drop(permit);
             answer.unwrap_or_else(|| legacy::cancelled().to_frame(Some(&id)))
         })
@@ -401,7 +427,7 @@ impl<G: Governed> Front<G> {
                     )
                     .to(request.id())),
                     Ok(Frame::Request(request)) => {
-                        let caller = asked.caller(session.revision, session.capabilities.clone());
+                        let caller = asked.caller_of(&session);
                         // A batch is one body, so that nothing comes before its answers.
                         self.work(&session, caller, request, &Outbox::closed())
                     }
@@ -461,6 +487,7 @@ impl<G: Governed> Front<G> {
         })?;
         let sources = events::Sources {
             catalog_epoch: self.published.catalog_epoch.clone(),
+            notices: self.published.notices.subscribe(),
             stopping: self.stopping.clone(),
             keep_alive: self.options.keep_alive,
             started: self.started,

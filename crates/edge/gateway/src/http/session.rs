@@ -99,6 +99,11 @@ impl Session {
         digest::hex(&self.id)
     }
 
+    /// The view of the servers that it was opened on.
+    pub(super) const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     pub(super) fn touch(&self, now_ms: u64) {
         self.used_ms.store(now_ms, Ordering::Relaxed);
     }
@@ -121,6 +126,8 @@ impl Session {
     fn end(&self) {
         self.over.store(true, Ordering::Release);
         self.ended.notify_waiters();
+        // Not left to the drop: a map without locks keeps what was removed for a while.
+        self.shared.subscribed.close();
     }
 
     fn used(&self) -> u64 {

@@ -114,10 +114,16 @@ fn start() -> Daemon {
     let service = Arc::new(Service::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let (_, epoch) = watch::channel(0);
-    let served =
-        tokio::spawn(serve_admin(socket, service.clone(), Fake::new(), epoch, AdminOptions::default(), async {
+    let served = tokio::spawn(serve_admin(
+        socket,
+        service.clone(),
+        Fake::new(),
+        (epoch, tokio::sync::broadcast::channel(1).0),
+        AdminOptions::default(),
+        async {
             let _ = stopped.await;
-        }));
+        },
+    ));
     Daemon { path, service, stop: Some(stop), served, _folder: folder }
 }
 

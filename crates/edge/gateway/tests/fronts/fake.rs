@@ -1,7 +1,7 @@
 //! A fake engine, and a gateway in front of it.
 
 use bytes::Bytes;
-use interlock_engine::front::{Aside, CallResponse, Caller, Endpoint, Governed, NotIdentified};
+use interlock_engine::front::{Aside, CallResponse, Caller, Endpoint, Governed, NotIdentified, Notice};
 use interlock_gateway::{HttpOptions, Published, serve_http};
 use interlock_identity::{Agent, AgentState, BearerKey, Principal};
 use interlock_mcp::{Ask, Era, Frame, Mirrored, Offers, Request, RpcError, answer};
@@ -12,13 +12,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 /// Answers by the tool's name: `echo` says who asked for what, `sleep` takes `ms`, `pretty` answers over
 /// several lines, `stamped` has a result type, `fails` is a protocol error, `samples` one that names a capability.
 pub struct Fake {
     pub allow_unbound: bool,
     pub offers: Mutex<Offers>,
+    /// What was subscribed to and no more, in order.
+    pub subscriptions: Mutex<Vec<String>>,
     pub started: AtomicUsize,
     pub finished: AtomicUsize,
     pub dropped: AtomicUsize,
@@ -29,6 +31,7 @@ impl Fake {
         Arc::new(Self {
             allow_unbound: true,
             offers: Mutex::default(),
+            subscriptions: Mutex::default(),
             started: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
@@ -111,6 +114,16 @@ impl Governed for Fake {
     }
 
     async fn ask(&self, caller: Caller, ask: Ask, request: Request, aside: &dyn Aside) -> CallResponse {
+        if matches!(ask, Ask::Subscribe | Ask::Unsubscribe) {
+            let uri = request.param("uri").and_then(|uri| uri.as_str()).unwrap_or_default().into_owned();
+            let message = if uri.contains("secret") {
+                RpcError::new(RpcError::INTERNAL, Code::PolicyDenied, "no").to_frame(Some(request.id()))
+            } else {
+                self.subscriptions.lock().unwrap().push(format!("{} {uri}", request.method()));
+                answer::result(request.id(), b"{}")
+            };
+            return CallResponse { message, error: uri.contains("secret").then_some(RpcError::INTERNAL.into()) };
+        }
         if ask == Ask::Read {
             return CallResponse { message: answer::result(request.id(), br#"{"contents":[]}"#), error: None };
         }
@@ -200,6 +213,7 @@ pub struct Gateway {
     pub at: SocketAddr,
     pub fake: Arc<Fake>,
     pub epoch: watch::Sender<u64>,
+    pub notices: broadcast::Sender<Notice>,
     stop: Option<oneshot::Sender<()>>,
     pub served: tokio::task::JoinHandle<()>,
 }
@@ -213,18 +227,19 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let (epoch, catalog_epoch) = watch::channel(0);
+        let notices = broadcast::channel(16).0;
         let (stop, stopped) = oneshot::channel::<()>();
         let checkpoint = Arc::new(|| Some(Bytes::from_static(b"log.example.org\n7\n")));
         let served = tokio::spawn(serve_http(
             vec![listener],
             fake.clone(),
-            Published { catalog_epoch, checkpoint },
+            Published { catalog_epoch, notices: notices.clone(), checkpoint },
             options,
             async {
                 let _ = stopped.await;
             },
         ));
-        Self { at, fake, epoch, stop: Some(stop), served }
+        Self { at, fake, epoch, notices, stop: Some(stop), served }
     }
 
     pub fn stop(&mut self) {

@@ -109,6 +109,7 @@ async fn who_presents_what() {
     let fake = std::sync::Arc::new(crate::fake::Fake {
         allow_unbound: false,
         offers: std::sync::Mutex::default(),
+        subscriptions: std::sync::Mutex::default(),
         started: 0.into(),
         finished: 0.into(),
         dropped: 0.into(),

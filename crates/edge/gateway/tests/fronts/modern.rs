@@ -156,7 +156,6 @@ async fn the_ladder() {
         "resources/unsubscribe",
         "resources/list",
         "prompts/list",
-        "subscriptions/listen",
         "unknown/method",
     ] {
         let answer = post(gateway.at, &[NOW, ("Mcp-Method", method)], &message(method, json!({}))).await;
@@ -179,7 +178,7 @@ async fn results_have_what_the_revision_asks_for() {
     };
     let discovery = ask("server/discover", json!({})).await;
     assert_eq!(discovery["supportedVersions"], json!(["2026-07-28"]));
-    assert_eq!(discovery["capabilities"], json!({"tools": {}}));
+    assert_eq!(discovery["capabilities"], json!({"tools": {"listChanged": true}}));
     assert_eq!(discovery["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "interlock");
     let list = ask("tools/list", json!({})).await;
     for result in [&discovery, &list] {

@@ -2,6 +2,7 @@
 
 use crate::fake::{Fake, Gateway};
 use crate::raw::{Connection, post, request};
+use interlock_engine::front::{Change, Notice};
 use interlock_gateway::HttpOptions;
 use interlock_mcp::Offers;
 use serde_json::{Value, json};
@@ -172,4 +173,100 @@ async fn what_is_parked_ends_with_the_gateway_and_a_closed_stream_cancels() {
     gateway.fake.reaches((1, 0, 0)).await;
     drop(stream);
     gateway.fake.reaches((1, 0, 1)).await;
+}
+
+fn all_kinds() -> Offers {
+    Offers {
+        prompts: true,
+        prompts_changed: true,
+        resources: true,
+        resources_changed: true,
+        subscribe: true,
+        ..Offers::default()
+    }
+}
+
+fn notice(server: &str, change: Change) -> Notice {
+    Notice { server: server.parse().unwrap(), change }
+}
+
+async fn subscribed(gateway: &Gateway, expected: &[&str]) {
+    for _ in 0..200 {
+        if *gateway.fake.subscriptions.lock().unwrap() == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{:?} instead of {expected:?}", gateway.fake.subscriptions.lock().unwrap());
+}
+
+#[tokio::test]
+async fn a_legacy_session_hears_of_lists_and_of_what_it_subscribed_to() {
+    let fake = Fake::new();
+    *fake.offers.lock().unwrap() = all_kinds();
+    let gateway = Gateway::start_with(fake, HttpOptions::default()).await;
+    let session = session(&gateway).await;
+    let headers = [EVENTS, ("Mcp-Session-Id", session.as_str())];
+    let subscribe = |method: &str, uri: &str| message(1, method, &json!({ "uri": uri }));
+    for uri in ["db+a:1", "db+a:1", "db+a:2", "db+secret:1"] {
+        post(gateway.at, &headers, &subscribe("resources/subscribe", uri)).await;
+    }
+    post(gateway.at, &headers, &subscribe("resources/unsubscribe", "db+a:2")).await;
+    let mut stream = Connection::open(gateway.at).await;
+    stream.send(request("GET", "/mcp", &headers, "").as_bytes()).await;
+    stream.until(":\n\n").await;
+    for change in [Change::Resource("a:2".into()), Change::Resource("a:1".into()), Change::Prompts] {
+        gateway.notices.send(notice("db", change)).unwrap();
+    }
+    let seen = stream.until("prompts/list_changed").await;
+    assert!(seen.contains(r#""params":{"uri":"db+a:1"}"#) && !seen.contains("a:2"), "{seen}");
+
+    assert_eq!(Connection::open(gateway.at).await.ask("DELETE", "/mcp", &headers, "").await.status, 204);
+    drop(stream);
+    let told = [
+        "resources/subscribe db+a:1",
+        "resources/subscribe db+a:2",
+        "resources/unsubscribe db+a:2",
+        "resources/unsubscribe db+a:1",
+    ];
+    subscribed(&gateway, &told).await;
+}
+
+#[tokio::test]
+async fn a_modern_client_hears_what_it_listens_to_and_nothing_else() {
+    let fake = Fake::new();
+    *fake.offers.lock().unwrap() = all_kinds();
+    let gateway = Gateway::start_with(fake, HttpOptions::default()).await;
+    let mut body: Value = serde_json::from_str(&modern(7, "", &json!({}))).unwrap();
+    body["method"] = json!("subscriptions/listen");
+    body["params"]["notifications"] = json!({
+        "resourcesListChanged": true,
+        "toolsListChanged": false,
+        "resourceSubscriptions": ["a:1", "secret:1"],
+    });
+    let headers = [EVENTS, NOW, ("Mcp-Method", "subscriptions/listen")];
+    let mut stream = Connection::open(gateway.at).await;
+    stream.send(request("POST", "/mcp/files", &headers, &body.to_string()).as_bytes()).await;
+    let first = stream.until("subscriptions/acknowledged").await + &stream.until("\n\n").await;
+    assert!(first.contains(r#""resourcesListChanged":true,"resourceSubscriptions":["a:1"]"#), "{first}");
+    assert!(first.contains(r#""io.modelcontextprotocol/subscriptionId":7"#) && !first.contains("secret"), "{first}");
+
+    gateway.epoch.send_replace(1);
+    for (server, change) in [
+        ("files", Change::Prompts),
+        ("files", Change::Resource("a:2".into())),
+        ("db", Change::Resource("a:1".into())),
+        ("files", Change::Resource("a:1".into())),
+        ("files", Change::Resources),
+    ] {
+        gateway.notices.send(notice(server, change)).unwrap();
+    }
+    let seen = stream.until("resources/list_changed").await;
+    assert_eq!(seen.matches("\"method\"").count(), 2, "one resource and the list: {seen}");
+    drop(stream);
+    subscribed(&gateway, &["resources/subscribe a:1", "resources/unsubscribe a:1"]).await;
+
+    body["params"]["notifications"] = json!([]);
+    let wrong = post(gateway.at, &headers, &body.to_string()).await;
+    assert_eq!(wrong.error().1, -32602);
 }

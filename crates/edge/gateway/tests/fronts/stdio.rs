@@ -24,8 +24,9 @@ impl Host {
         let (writer, output) = tokio::io::duplex(1 << 16);
         let fake = Fake::new();
         let (epoch, catalog_epoch) = watch::channel(0);
+        let notices = tokio::sync::broadcast::channel(16).0;
         let key = key.map(|k| k.to_owned().into());
-        let served = tokio::spawn(serve_stdio(reader, writer, fake.clone(), key, catalog_epoch, options));
+        let served = tokio::spawn(serve_stdio(reader, writer, fake.clone(), key, (catalog_epoch, notices), options));
         Self { input: Some(input), output: BufReader::new(output).lines(), fake, epoch, served }
     }
 

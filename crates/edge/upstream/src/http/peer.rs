@@ -11,7 +11,7 @@ use crate::link::{Ending, Gone, Inbound, Link, count};
 use crate::secret::SecretString;
 use crate::spec::{KeyPin, Limits};
 use crate::sse;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -19,7 +19,7 @@ use interlock_engine::ports::UpstreamFault;
 use interlock_mcp::{Frame, Id, Response};
 use interlock_model::Code;
 use interlock_model::json;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -52,7 +52,7 @@ pub(crate) enum Exchanged {
 /// An HTTP server.
 pub(crate) struct Peer {
     inner: Arc<Inner>,
-    listener: OnceLock<Listener>,
+    listener: ArcSwapOption<Listener>,
 }
 
 /// Stops listening when dropped.
@@ -84,7 +84,7 @@ impl Peer {
         let (client, headers) = client(place, pool, link)?;
         let headers = ArcSwap::from_pointee(headers);
         let inner = Inner { client, link: link.clone(), gone: gone.clone(), hearers: hearers.clone(), headers, limits };
-        Ok(Self { inner: Arc::new(inner), listener: OnceLock::new() })
+        Ok(Self { inner: Arc::new(inner), listener: ArcSwapOption::empty() })
     }
 
     /// Sets or removes headers that all later requests carry.
@@ -128,7 +128,8 @@ impl Peer {
     /// (modern; `extra` are its headers).
     pub(crate) fn listen(&self, modern: Option<(Bytes, Vec<(HeaderName, HeaderValue)>)>) {
         let task = tokio::spawn(self.inner.clone().listen(modern));
-        drop(self.listener.set(Listener(task.abort_handle())));
+        // The one before stops listening as it is dropped.
+        self.listener.store(Some(Arc::new(Listener(task.abort_handle()))));
     }
 
     /// Ends a legacy session, as far as the server cares.

@@ -118,7 +118,7 @@ mod tests {
 
     fn link() -> std::sync::Arc<Link> {
         let secret = SecretString::from("s3cret-value".to_owned());
-        Link::new("srv".parse().unwrap(), Redactor::new(std::iter::once(secret)))
+        Link::unheard_of("srv".parse().unwrap(), Redactor::new(std::iter::once(secret)))
     }
 
     #[tokio::test]

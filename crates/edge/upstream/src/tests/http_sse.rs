@@ -174,7 +174,7 @@ async fn a_server_that_accepts_and_never_answers() {
     let fake = FakeSse::start(Start::Silent).await;
     let spec = of(&fake);
     let Launch::Http { url, headers, key_pins } = &spec.launch else { panic!() };
-    let link = Link::new(spec.name.clone(), Redactor::default());
+    let link = Link::unheard_of(spec.name.clone(), Redactor::default());
     let soon = Instant::now() + Duration::from_millis(100);
     let place = (url, headers.as_slice(), key_pins.as_slice());
     let shared = (&link, &Arc::new(Gone::default()), &Arc::default());

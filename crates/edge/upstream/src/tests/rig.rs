@@ -113,6 +113,7 @@ pub(super) fn call_of(tool: &str, request: Request) -> Call {
         state: None,
         revision: Revision::V2025_11_25,
         capabilities: Bytes::new(),
+        log_level: None,
         timeout: Duration::from_secs(5),
     }
 }

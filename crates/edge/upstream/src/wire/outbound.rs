@@ -45,6 +45,8 @@ pub(crate) struct Differing<'a> {
     pub(crate) capabilities: &'a [u8],
     /// Replies to what the server asked, a JSON object, and its state if it gave one: a further leg.
     pub(crate) replies: Option<(&'a [u8], Option<&'a [u8]>)>,
+    /// The mildest log lines to be told, for a client that says so apart from its requests.
+    pub(crate) log_level: Option<&'a str>,
 }
 
 /// The agent's request with what must differ toward the server, in one copy. `None` if it does not name what it
@@ -96,7 +98,7 @@ pub(crate) fn call(request: &Request, differing: &Differing<'_>, id: &str, style
         }
     };
     let new_state = differing.state.map(quote);
-    let new_meta = meta_for(meta, id, differing.capabilities, style);
+    let new_meta = meta_for(meta, id, differing, style);
 
     let mut added = Vec::new();
     if let Some((replies, state)) = differing.replies {
@@ -183,11 +185,11 @@ fn one_line(mut rest: &mut [u8]) {
 }
 
 /// The new `_meta`, or `None` where the one found (or none) is right as it is.
-fn meta_for(found: Option<View<'_>>, id: &str, capabilities: &[u8], style: &Style) -> Option<Vec<u8>> {
+fn meta_for(found: Option<View<'_>>, id: &str, differing: &Differing<'_>, style: &Style) -> Option<Vec<u8>> {
     let modern = style.envelope.is_some();
     let is_ours = |key: &str| match key {
         PROTOCOL_VERSION | CLIENT_CAPABILITIES | CLIENT_INFO => true,
-        LOG_LEVEL => !modern,
+        LOG_LEVEL => !modern || differing.log_level.is_some(),
         PROGRESS_TOKEN => style.shared,
         _ => false,
     };
@@ -199,7 +201,10 @@ fn meta_for(found: Option<View<'_>>, id: &str, capabilities: &[u8], style: &Styl
     let mut out = Vec::with_capacity(found.map_or(0, |m| m.raw().len()) + 256);
     out.push(b'{');
     if let Some(envelope) = &style.envelope {
-        out.extend_from_slice(&whole_envelope(envelope, capabilities));
+        out.extend_from_slice(&whole_envelope(envelope, differing.capabilities));
+        if let Some(level) = differing.log_level {
+            out.extend_from_slice(format!(",\"{LOG_LEVEL}\":\"{level}\"").as_bytes());
+        }
     }
     for (key, value) in found.iter().flat_map(View::members) {
         let name = key.as_str();
