@@ -22,7 +22,7 @@ use interlock_ledger::checkpoint::Checkpoint;
 use interlock_ledger::entry::{Entry, EntryError, Event, SessionAction, SessionEvent};
 use interlock_ledger::note::{Origin, VerifierKey};
 use interlock_ledger::tree::{Frontier, Hash};
-use interlock_model::{AgentId, ApprovalId, Commitment, OwnerId, UnixMillis};
+use interlock_model::{AgentId, ApprovalId, Commitment, OwnerId, SessionKey, UnixMillis};
 use interlock_signature::Signer as _;
 use rusqlite::Connection;
 use std::path::PathBuf;
@@ -170,6 +170,12 @@ impl Store {
     #[must_use]
     pub fn dir(&self) -> &std::path::Path {
         self.0.dir.path()
+    }
+
+    /// A key that every process on this store derives alike, for a use told apart by `label`. It goes with `vault.key`.
+    #[must_use]
+    pub fn derived_key(&self, label: &str) -> SessionKey {
+        self.0.vault.derived(label)
     }
 
     /// All agents, by id.

@@ -32,6 +32,8 @@ pub(crate) struct Exhausted;
 /// The key-encryption key and what is derived from it.
 pub(crate) struct Vault {
     wrapping: LessSafeKey,
+    /// What keys for other uses are derived from.
+    others: SessionKey,
     rows: hmac::Key,
     nonces: Nonces,
 }
@@ -51,9 +53,15 @@ impl Vault {
         getrandom::fill(&mut run)?;
         Ok(Self {
             wrapping: key(secret),
+            others: SessionKey::new(SessionKey::new(**secret).derive("others")),
             rows: hmac::Key::new(hmac::HMAC_SHA256, rows.as_slice()),
             nonces: Nonces { run, next: AtomicU64::new(0) },
         })
+    }
+
+    /// A key for another use of whoever holds this store, told apart by `label`.
+    pub(crate) fn derived(&self, label: &str) -> SessionKey {
+        SessionKey::new(self.others.derive(label))
     }
 
     /// Wraps a session's key; it unwraps only for the same session.

@@ -251,6 +251,7 @@ async fn serve(
         allowed_hosts: gateway.config.listen.allowed_hosts.clone(),
         allowed_origins: gateway.config.listen.allowed_origins.clone(),
         message_bytes: limits.message_bytes,
+        session_key: Some(gateway.store.derived_key("mcp-session")),
         tls: gateway.tls.clone(),
         ..HttpOptions::default()
     };

@@ -12,6 +12,7 @@ mod http2;
 mod listen;
 mod load;
 mod outbox;
+mod passport;
 mod reply;
 mod run_on;
 mod service;
@@ -24,6 +25,7 @@ pub use tls::{Tls, TlsError, TlsFiles};
 use crate::stopped;
 use bytes::Bytes;
 use interlock_engine::front::{Governed, Notice};
+use interlock_model::SessionKey;
 use service::Front;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -63,6 +65,9 @@ pub struct HttpOptions {
     pub question_timeout: Duration,
     /// Sessions of the legacy revisions.
     pub sessions: SessionLimits,
+    /// Seals the ids of sessions, so that any process with the same key goes on with them; without it they end with
+    /// this one.
+    pub session_key: Option<SessionKey>,
     /// TLS; without it connections are in the clear.
     pub tls: Option<Arc<Tls>>,
 }
@@ -84,6 +89,7 @@ impl Default for HttpOptions {
             keep_alive: Duration::from_secs(15),
             question_timeout: Duration::from_secs(600),
             sessions: SessionLimits::default(),
+            session_key: None,
             tls: None,
         }
     }
@@ -113,7 +119,7 @@ pub async fn serve_http<G: Governed>(
     let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
     let front = Arc::new(Front {
         guard: guard::Guard::new(&options.allowed_hosts, &options.allowed_origins),
-        sessions: session::Sessions::new(options.sessions),
+        sessions: session::Sessions::new(options.sessions, options.session_key.clone()),
         parking: Arc::default(),
         load: load::Load::new(options.in_flight, options.buffered_bytes),
         streams: load::Load::new(options.connections, 0),

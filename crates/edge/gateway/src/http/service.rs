@@ -471,7 +471,7 @@ impl<G: Governed> Front<G> {
         })?;
         let session = self
             .sessions
-            .find(id, &asked.principal, &asked.endpoint)
+            .find(id, &asked.principal, &asked.endpoint, self.now_ms())
             .ok_or_else(|| unknown(StatusCode::NOT_FOUND, "the session is not known; initialize again"))?;
         session.touch(self.now_ms());
         Ok(session)

@@ -3,14 +3,15 @@
 //! Possessing an id is not being its owner: every use names the principal again, and another one's id
 //! is as unknown as one that never was.
 
+use super::passport::{Passport, random_part};
 use crate::flight::Flights;
 use crate::side::Shared;
 use bytes::Bytes;
 use interlock_engine::front::Endpoint;
 use interlock_identity::Principal;
 use interlock_mcp::Revision;
-use interlock_model::{AgentId, Digest, digest};
-use std::collections::HashMap;
+use interlock_model::{AgentId, Digest, SessionKey, digest};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,13 +38,23 @@ impl Default for SessionLimits {
 
 /// Whose a session is: the agent and the credential it was opened with.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Holder {
+pub(super) struct Holder {
     agent: AgentId,
     key: Digest,
     bound: bool,
 }
 
 impl Holder {
+    /// What tells holders apart: the agent, the credential's digest, and whether it was presented at all.
+    pub(super) fn parts(&self) -> (&str, &[u8], bool) {
+        (self.agent.as_str(), &self.key.0, self.bound)
+    }
+
+    #[cfg(test)]
+    pub(super) const fn of(agent: AgentId, key: Digest, bound: bool) -> Self {
+        Self { agent, key, bound }
+    }
+
     fn is(&self, principal: &Principal) -> bool {
         self.bound == principal.bound && self.key == principal.agent.key && self.agent == principal.agent.id
     }
@@ -56,11 +67,16 @@ impl From<&Principal> for Holder {
 }
 
 /// 256 random bits.
-type Id = [u8; 32];
+pub(super) type Id = [u8; 32];
+
+/// Most ids of sessions that their clients ended which are remembered, so that they are not taken up again.
+const MAX_ENDED: usize = 4096;
 
 /// One session.
 pub(super) struct Session {
     id: Id,
+    /// As clients send it.
+    name: Box<str>,
     holder: Holder,
     endpoint: Endpoint,
     pub(super) revision: Revision,
@@ -83,6 +99,9 @@ pub(super) struct Sessions {
     // Only opening and ending take this lock.
     by_holder: Mutex<HashMap<Holder, Vec<Arc<Session>>>>,
     limits: SessionLimits,
+    /// Seals ids, where sessions outlive the process.
+    key: Option<SessionKey>,
+    ended: Mutex<VecDeque<Id>>,
 }
 
 /// Why no session was opened.
@@ -94,9 +113,9 @@ pub(super) enum NotOpened {
 }
 
 impl Session {
-    /// The id as clients send it: 64 hexadecimal digits.
+    /// The id as clients send it: 64 hexadecimal digits, and where sessions outlive the process, what it is.
     pub(super) fn id(&self) -> String {
-        digest::hex(&self.id)
+        self.name.to_string()
     }
 
     /// The view of the servers that it was opened on.
@@ -148,8 +167,8 @@ impl Drop for Streaming {
 }
 
 impl Sessions {
-    pub(super) fn new(limits: SessionLimits) -> Self {
-        Self { by_id: papaya::HashMap::new(), by_holder: Mutex::default(), limits }
+    pub(super) fn new(limits: SessionLimits, key: Option<SessionKey>) -> Self {
+        Self { by_id: papaya::HashMap::new(), by_holder: Mutex::default(), limits, key, ended: Mutex::default() }
     }
 
     /// Opens a session.
@@ -162,9 +181,26 @@ impl Sessions {
     ) -> Result<Arc<Session>, NotOpened> {
         let mut id = Id::default();
         getrandom::fill(&mut id).map_err(|_| NotOpened::NoEntropy)?;
-        let holder = Holder::from(principal);
+        let passport = Passport { id, revision, capabilities, opened_s: now_s() };
+        self.enter(passport, Holder::from(principal), endpoint, now_ms)
+    }
+
+    /// Puts a session among the others: a new one, or one that another process opened.
+    fn enter(
+        &self,
+        passport: Passport,
+        holder: Holder,
+        endpoint: Endpoint,
+        now_ms: u64,
+    ) -> Result<Arc<Session>, NotOpened> {
+        let name = match &self.key {
+            Some(key) => passport.seal(key, &holder, &endpoint),
+            None => digest::hex(&passport.id),
+        };
+        let Passport { id, revision, capabilities, .. } = passport;
         let session = Arc::new(Session {
             id,
+            name: name.into(),
             holder: holder.clone(),
             endpoint,
             revision,
@@ -193,15 +229,39 @@ impl Sessions {
         Ok(session)
     }
 
-    /// The session called `id`, if it is this principal's at this endpoint.
-    pub(super) fn find(&self, id: &str, principal: &Principal, endpoint: &Endpoint) -> Option<Arc<Session>> {
-        let id: Id = digest::unhex(id)?.try_into().ok()?;
-        let session = self.by_id.pin().get(&id).cloned()?;
-        (session.holder.is(principal) && session.endpoint == *endpoint).then_some(session)
+    /// The session called `name`, if it is this principal's at this endpoint; one that another process opened is
+    /// taken up.
+    pub(super) fn find(
+        &self,
+        name: &str,
+        principal: &Principal,
+        endpoint: &Endpoint,
+        now_ms: u64,
+    ) -> Option<Arc<Session>> {
+        let id = random_part(name)?;
+        if let Some(session) = self.by_id.pin().get(&id).cloned() {
+            return (session.holder.is(principal) && session.endpoint == *endpoint).then_some(session);
+        }
+        let (key, holder) = (self.key.as_ref()?, Holder::from(principal));
+        let passport = Passport::open(key, name, &holder, endpoint, now_s())?;
+        if self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+            return None;
+        }
+        self.enter(passport, holder, endpoint.clone(), now_ms).ok()
     }
 
-    /// Ends a session.
+    /// Ends a session because its client says so: it is not taken up again.
     pub(super) fn end(&self, session: &Session) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.len() >= MAX_ENDED {
+            ended.pop_front();
+        }
+        ended.push_back(session.id);
+        drop(ended);
+        self.remove(session);
+    }
+
+    fn remove(&self, session: &Session) {
         let mut by_holder = self.by_holder.lock().unwrap_or_else(PoisonError::into_inner);
         self.by_id.pin().remove(&session.id);
         if let Some(theirs) = by_holder.get_mut(&session.holder) {
@@ -224,9 +284,14 @@ impl Sessions {
             .cloned()
             .collect();
         for session in stale {
-            self.end(&session);
+            self.remove(&session);
         }
     }
+}
+
+/// Seconds since the Unix epoch, for what other processes read.
+fn now_s() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -249,7 +314,7 @@ mod tests {
     }
 
     fn sessions(per_principal: usize, total: usize) -> Sessions {
-        Sessions::new(SessionLimits { per_principal, total, idle: Duration::from_millis(100), in_flight: 1 })
+        Sessions::new(SessionLimits { per_principal, total, idle: Duration::from_millis(100), in_flight: 1 }, None)
     }
 
     #[test]
@@ -258,7 +323,7 @@ mod tests {
         let mine = principal("builder", 1, true);
         let session = all.open(&mine, Endpoint::All, (Revision::V2025_11_25, Bytes::new()), 0).unwrap();
         let id = session.id();
-        assert!(all.find(&id, &mine, &Endpoint::All).is_some());
+        assert!(all.find(&id, &mine, &Endpoint::All, 0).is_some());
         for (who, endpoint, id) in [
             (principal("other", 1, true), Endpoint::All, id.clone()),
             (principal("builder", 2, true), Endpoint::All, id.clone()),
@@ -268,10 +333,29 @@ mod tests {
             (mine.clone(), Endpoint::All, digest::hex(&[0; 32])),
             (mine.clone(), Endpoint::All, String::new()),
         ] {
-            assert!(all.find(&id, &who, &endpoint).is_none());
+            assert!(all.find(&id, &who, &endpoint, 0).is_none());
         }
         all.end(&session);
-        assert!(all.find(&id, &mine, &Endpoint::All).is_none());
+        assert!(all.find(&id, &mine, &Endpoint::All, 0).is_none());
+    }
+
+    #[test]
+    fn another_process_on_the_same_store_goes_on_with_a_session_and_not_with_an_ended_one() {
+        let limits = SessionLimits { per_principal: 9, total: 9, idle: Duration::from_millis(100), in_flight: 1 };
+        let process = |key: u8| Sessions::new(limits, Some(SessionKey::new([key; 32])));
+        let (one, two, foreign) = (process(1), process(1), process(2));
+        let (mine, other) = (principal("builder", 1, true), principal("other", 2, true));
+        let able = Bytes::from_static(b"{\"roots\":{}}");
+        let session = one.open(&mine, Endpoint::All, (Revision::V2025_06_18, able.clone()), 0).unwrap();
+        let id = session.id();
+        assert!(foreign.find(&id, &mine, &Endpoint::All, 0).is_none());
+        assert!(two.find(&id, &other, &Endpoint::All, 0).is_none());
+        let taken = two.find(&id, &mine, &Endpoint::All, 0).unwrap();
+        assert_eq!((taken.id(), taken.revision, &taken.capabilities), (id.clone(), Revision::V2025_06_18, &able));
+        one.sweep(101);
+        assert!(one.find(&id, &mine, &Endpoint::All, 200).is_some(), "unused for long, and still known");
+        two.end(&taken);
+        assert!(two.find(&id, &mine, &Endpoint::All, 200).is_none());
     }
 
     #[test]
@@ -283,8 +367,8 @@ mod tests {
         let second = open(&a, 3).unwrap();
         let busy = second.flights.start(&interlock_mcp::Id::number(1)).unwrap();
         open(&a, 7).unwrap();
-        assert!(all.find(&first.id(), &a, &Endpoint::All).is_none(), "the longest unused one without calls ended");
-        assert!(all.find(&second.id(), &a, &Endpoint::All).is_some());
+        assert!(all.find(&first.id(), &a, &Endpoint::All, 0).is_none(), "the longest unused one without calls ended");
+        assert!(all.find(&second.id(), &a, &Endpoint::All, 0).is_some());
         drop(busy);
         open(&b, 8).unwrap();
         assert_eq!(open(&c, 9).err(), Some(NotOpened::Full));
@@ -299,7 +383,7 @@ mod tests {
         let used = all.open(&who, Endpoint::All, (Revision::V2025_11_25, Bytes::new()), 0).unwrap();
         used.touch(90);
         all.sweep(101);
-        assert!(all.find(&old.id(), &who, &Endpoint::All).is_none());
-        assert!(all.find(&used.id(), &who, &Endpoint::All).is_some());
+        assert!(all.find(&old.id(), &who, &Endpoint::All, 0).is_none());
+        assert!(all.find(&used.id(), &who, &Endpoint::All, 0).is_some());
     }
 }
