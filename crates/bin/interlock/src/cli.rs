@@ -63,6 +63,9 @@ pub(crate) enum Command {
     Status,
     /// Stop the daemon in order.
     Stop,
+    /// Let a new daemon take over, with the program and the configuration as they are now; no call is lost and no
+    /// connection refused.
+    Restart,
 }
 
 /// `interlock init`
@@ -106,6 +109,9 @@ pub(crate) struct RunArgs {
     /// Started by another command: say nothing on the terminal, log to the data directory.
     #[arg(long, hide = true)]
     pub(crate) background: bool,
+    /// Started by the daemon before it: its listening socket is the standard input.
+    #[arg(long, hide = true)]
+    pub(crate) inherit: bool,
 }
 
 /// `interlock stdio`

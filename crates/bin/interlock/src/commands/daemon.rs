@@ -1,4 +1,4 @@
-//! `interlock run`, `status` and `stop`.
+//! `interlock run`, `status`, `stop` and `restart`.
 
 use super::{Context, Done, Failed};
 use crate::cli::RunArgs;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Done, Failed> {
     let config = context.config()?;
-    daemon::run(config, args.background).await.map(|()| Done::Yes).map_err(|e| match e {
+    daemon::run(config, args.background, args.inherit).await.map(|()| Done::Yes).map_err(|e| match e {
         daemon::DaemonError::Store(_) | daemon::DaemonError::Ledger(_) | daemon::DaemonError::Close(_) => {
             Failed::unanswered(e)
         }
@@ -53,6 +53,32 @@ pub(super) async fn stop(context: &Context) -> Result<Done, Failed> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Err(Failed::unanswered("the daemon is still stopping after 30 s"))
+}
+
+pub(super) async fn restart(context: &Context) -> Result<Done, Failed> {
+    let config = context.config()?;
+    let socket = daemon::socket_path(&config.data_dir);
+    let mut client = match AdminClient::connect(&socket).await {
+        Err(AdminClientError::NoDaemon(_)) => {
+            return Err(Failed::usage("not running; `interlock run` starts it"));
+        }
+        other => other?,
+    };
+    let next = client.call("restart", json!({}), None).await?;
+    drop(client);
+    let _progress = context.err.progress("waiting for the new daemon to take over");
+    for _ in 0..1400 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let Ok(mut client) = AdminClient::connect(&socket).await else { continue };
+        let status = client.call("status", json!({}), None).await;
+        if status.is_ok_and(|status| status.get("pid") == next.get("pid")) {
+            context.print(&json!({ "running": true, "pid": next.get("pid") }), || "a new daemon serves".to_owned());
+            return Ok(Done::Yes);
+        }
+    }
+    Err(Failed::unanswered(
+        "the new daemon did not take over within 70 s; `interlock status` says whether the old one still serves, and the log why",
+    ))
 }
 
 fn render(context: &Context, status: &Value) -> String {

@@ -150,6 +150,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Done, Failed> {
         Command::Claim(command) => claim::run(&context, command).await,
         Command::Status => daemon::status(&context).await,
         Command::Stop => daemon::stop(&context).await,
+        Command::Restart => daemon::restart(&context).await,
     }
 }
 

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Every command, and whether it needs the operator's signature.
-const COMMANDS: [(&str, bool); 12] = [
+const COMMANDS: [(&str, bool); 13] = [
     ("status", false),
     ("stop", false),
+    ("restart", false),
     ("reload", false),
     ("agents.list", false),
     ("agents.add", true),
@@ -88,6 +89,13 @@ impl AdminService for Gateway {
             "stop" => {
                 self.stop.send_replace(true);
                 Ok(json!({}))
+            }
+            "restart" => {
+                let next = super::handover::start_next(&self.listener).map_err(|e| {
+                    AdminError::new(AdminErrorKind::Failed, format!("the next daemon could not be started: {e}"))
+                })?;
+                self.log(&format!("process {next} takes over"));
+                Ok(json!({ "pid": next }))
             }
             "reload" => Ok(json!({ "refused": self.reload().await })),
             "servers.relist" => {

@@ -4,6 +4,7 @@
 mod admin;
 mod clock;
 mod drift;
+mod handover;
 mod load;
 mod log;
 mod pin;
@@ -72,6 +73,8 @@ pub(crate) struct Gateway {
     /// Changes when another catalog came into force.
     catalog_loaded: channel::Sender<u64>,
     stop: channel::Sender<bool>,
+    /// The socket that MCP is served on, for whoever comes after this daemon.
+    listener: std::net::TcpListener,
     tls: Option<Arc<Tls>>,
     /// One reload at a time: the watcher and a command may ask at once.
     reloading: tokio::sync::Mutex<()>,
@@ -154,8 +157,16 @@ fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Runs the gateway until it is told to stop.
-pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonError> {
-    let (store, recovery) = Store::open(StoreOptions::new(config.data_dir.clone(), now()))?;
+///
+/// With `inherit`, after the one that passed its socket on.
+pub(crate) async fn run(config: Config, background: bool, inherit: bool) -> Result<(), DaemonError> {
+    let address = config.listen.mcp;
+    let unheard = |source| DaemonError::Listen { address, source };
+    let passed_on = if inherit { Some(handover::inherited().map_err(unheard)?) } else { None };
+    let (store, recovery) = match passed_on {
+        Some(_) => handover::succeed(&config).await?,
+        None => Store::open(StoreOptions::new(config.data_dir.clone(), now()))?,
+    };
     let operator = operator::public_key(&config.data_dir)?;
     pin::same_operator(&config.data_dir, &operator)?;
     let log = Log::open(&config.data_dir, background).map_err(DaemonError::Log)?;
@@ -187,8 +198,12 @@ pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonEr
     }
     let first = start_entries(&store, &config, &operator, &world, &floors, recovery.closed_unknown).await?;
 
-    let listener =
-        listen(config.listen.mcp).map_err(|source| DaemonError::Listen { address: config.listen.mcp, source })?;
+    let listener = match passed_on {
+        Some(listener) => listener,
+        None => listen(address).and_then(TcpListener::into_std).map_err(unheard)?,
+    };
+    listener.set_nonblocking(true).map_err(unheard)?;
+    let serving = listener.try_clone().and_then(TcpListener::from_std).map_err(unheard)?;
     let socket = AdminSocket::bind(&socket_path(&config.data_dir))?;
 
     let (events, listings) = mpsc::channel(EVENTS);
@@ -204,12 +219,13 @@ pub(crate) async fn run(config: Config, background: bool) -> Result<(), DaemonEr
         visible: channel::channel(0).0,
         catalog_loaded: channel::channel(0).0,
         stop: channel::channel(false).0,
+        listener,
         tls,
         reloading: tokio::sync::Mutex::new(()),
         log,
         config,
     });
-    serve(&gateway, listener, socket, listings, events).await;
+    serve(&gateway, serving, socket, listings, events).await;
 
     let stop = StopEvent { reason: "asked to".to_owned() };
     let entry = Entry::new(now(), Event::Stop(stop));
@@ -405,6 +421,7 @@ impl Gateway {
         let servers: Vec<Value> = self.engine.upstream().status().iter().map(servers::status_json).collect();
         json!({
             "build": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
             "pid": std::process::id(),
             "mcp": self.config.listen.url(),
             "mode": world.settings.mode,
