@@ -54,6 +54,22 @@ fn refusals_show_the_place_and_say_what_to_write() {
         (&with_server("command = \"a\"\nurl = \"http://a\""), "4:7", &["`command` or `url`, not both"]),
         (&with_server("url = \"http://a\"\nargs = [\"b\"]"), "4:8", &["`args` has no meaning for a server with `url`"]),
         (&with_server("command = \"a\"\nwith = [\"b\"]"), "4:8", &["`with` has no meaning"]),
+        (&with_server("openapi = \"a.yaml\""), "3:11", &["an API needs `url`", "are not used"]),
+        (
+            &with_server("openapi = \"a\"\ngraphql = \"b\"\nurl = \"http://a\""),
+            "4:11",
+            &["`openapi` or `graphql`, not both"],
+        ),
+        (&with_server("openapi = \"a\"\ncommand = \"b\""), "3:11", &["`command` or `openapi`, not both"]),
+        (
+            &with_server("graphql = \"a\"\nurl = \"http://a\"\nargs = []"),
+            "5:8",
+            &["`args` has no meaning for a server with `graphql`"],
+        ),
+        (&with_server("openapi = \"a\"\nurl = \"http://a/?k=1\""), "4:7", &["no query", "`headers`"]),
+        (&with_server("openapi = \"https://a/b.json\"\nurl = \"http://a\""), "3:11", &["is a file", "download it"]),
+        (&with_server("openapi = \"~/a\"\nurl = \"http://a\""), "3:11", &["not expanded"]),
+        (&with_server("openapi = \"a\"\nurl = \"http://a\"\nopen_api = 1"), "5:1", &["did you mean `openapi`?"]),
         (&with_server("command = \"npx -y thing\""), "3:11", &["no shell", "args = [\"-y\", \"thing\"]"]),
         (&with_server("package = \"npm:a@latest\""), "3:11", &["a version is exact"]),
         (&with_server("package = \"npm:a\"\nwith = [\"b\"]"), "4:8", &["`with` is for Python"]),
@@ -117,7 +133,7 @@ fn a_certificate_makes_the_address_https() {
 fn every_kind_of_server() {
     let config = parse(include_str!("fixtures/config/full.toml")).unwrap();
     let names: Vec<_> = config.servers.keys().map(|n| n.as_str().to_owned()).collect();
-    assert_eq!(names, ["build", "database", "files", "tickets", "windows"]);
+    assert_eq!(names, ["build", "database", "files", "graph", "shop", "tickets", "windows"]);
     assert_eq!(config.data_dir, Path::new("/srv/gateway/state"));
     assert_eq!(config.catalog.file, Path::new("/etc/interlock/catalog.lock.json"));
     let build = &config.servers["build"];
@@ -125,6 +141,9 @@ fn every_kind_of_server() {
     assert!(matches!(&config.servers["windows"].launch, Launch::Command { program, args }
         if program == r"C:\Program Files\nodejs\node.exe" && args[0] == Setting::Plain(r"C:\tools\server.js".into())));
     assert_eq!(config.servers["tickets"].launch.describe(), "https://tickets.example.com");
+    let shop = config.servers["shop"].launch.document().unwrap();
+    assert_eq!((shop.key(), shop.file.as_path()), ("openapi", Path::new("/srv/gateway/openapi/shop.yaml")));
+    assert_eq!(config.servers["graph"].launch.document().unwrap().key(), "graphql");
     assert_eq!(config.servers["database"].timeout.unwrap().as_secs(), 30);
 }
 
@@ -176,11 +195,17 @@ fn references_are_resolved_or_all_that_are_missing_is_named() {
     let places: Vec<_> = missing.0.iter().map(|m| m.place.as_str()).collect();
     assert_eq!(
         places,
-        ["servers.build.env.BUILD_TOKEN", "servers.build.args[0]", "servers.tickets.headers.Authorization"]
+        [
+            "servers.build.env.BUILD_TOKEN",
+            "servers.build.args[0]",
+            "servers.shop.headers.Authorization",
+            "servers.tickets.headers.Authorization"
+        ]
     );
     assert!(missing.to_string().contains("env://BUILD_TOKEN"));
 
-    let text = "version = 1\n[secrets]\nbuild-flag = \"--token=t\"\ntickets = \"Bearer hunter2\"\n";
+    let text =
+        "version = 1\n[secrets]\nbuild-flag = \"--token=t\"\ntickets = \"Bearer hunter2\"\nshop = \"hunter2-too\"\n";
     let secrets = Secrets::parse(text, Path::new("secrets.toml")).unwrap();
     let environment = |name: &str| (name == "BUILD_TOKEN").then(|| "from-env".to_owned());
     let resolved = config.resolve(&secrets, &environment).unwrap();

@@ -12,6 +12,7 @@ use interlock_bin::{
     term::Term,
 };
 use interlock_model::{ServerName, UnixMillis};
+use interlock_upstream::adapted::Described;
 use std::{collections::BTreeMap, path::Path};
 
 const NOW: UnixMillis = UnixMillis(1_795_167_938_120);
@@ -23,6 +24,9 @@ args = [\"/srv/files\"]
 [servers.tickets]
 url = \"https://tickets.example.com/mcp\"
 headers = { Authorization = \"secret://tickets\" }
+[servers.shop]
+openapi = \"shop.yaml\"
+url = \"https://shop.example.com/api\"
 ";
 
 const HOST: &str = r#"{"mcpServers": {"interlock": {"command": "/usr/bin/interlock", "args": ["stdio", "--config", "/srv/interlock.toml"]}}}"#;
@@ -42,6 +46,10 @@ fn host(host: Host, bytes: impl AsRef<[u8]>) -> HostFile {
 fn ledger() -> LedgerFacts {
     let operator = Some("98953217335a3d3c".into());
     LedgerFacts { entries: 7, verified: 7, operator, newest: Some(NOW), damage: vec![] }
+}
+
+fn described(left_out: Vec<String>) -> Described {
+    Described { title: "Shop".into(), tools: 3, left_out, notes: vec![] }
 }
 
 /// A machine on which nothing is wrong.
@@ -64,17 +72,22 @@ fn sound() -> Facts {
         port: Port::Taken,
         tls: Probe::default(),
         programs: BTreeMap::from([(name("files"), Found::At("/usr/bin/node".into()))]),
+        documents: BTreeMap::from([(name("shop"), Probe::Found(described(vec![])))]),
         docker: None,
         hosts: vec![host(Host::Cursor, HOST)],
         gateway: Gateway {
             catalog: Probe::Found(CatalogFacts {
                 serial: 3,
-                tools: BTreeMap::from([(name("files"), 14), (name("tickets"), 5)]),
+                tools: BTreeMap::from([(name("files"), 14), (name("tickets"), 5), (name("shop"), 3)]),
             }),
             policy: Probe::Found(PolicyFacts { version: 2, policies: 9, tests: 12 }),
             ledger: Probe::Found(ledger()),
             daemon: Probe::Found(DaemonFacts { about: "running, pid 4711".into(), ..DaemonFacts::default() }),
-            servers: BTreeMap::from([(name("files"), listed(14)), (name("tickets"), listed(5))]),
+            servers: BTreeMap::from([
+                (name("files"), listed(14)),
+                (name("tickets"), listed(5)),
+                (name("shop"), listed(3)),
+            ]),
         },
     }
 }
@@ -259,6 +272,20 @@ fn each_fact_that_is_wrong_is_found() {
             "server.files.program",
             Status::Fail,
             "chmod +x",
+        ),
+        (
+            "a description that is none",
+            |f| drop(f.documents.insert(name("shop"), Probe::Failed("but `2.0`".into()))),
+            "server.shop.document",
+            Status::Fail,
+            "OpenAPI 3.0 or 3.1",
+        ),
+        (
+            "left out",
+            |f| drop(f.documents.insert(name("shop"), Probe::Found(described(vec!["TRACE /a".into()])))),
+            "server.shop.document",
+            Status::Ok,
+            "operations left out: 1",
         ),
         ("docker", |f| f.docker = Some(false), "machine.docker", Status::Fail, "docker.sock"),
         (

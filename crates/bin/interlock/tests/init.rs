@@ -189,7 +189,7 @@ fn cursor_with_bridges() {
     machine.put(Host::Cursor, 0, fixture("cursor.json").as_bytes());
     let plan = machine.plan();
     let remote = server(&plan, "remote");
-    let Launch::Remote { url, headers } = &remote.server.launch else { panic!("{:?}", remote.server) };
+    let Launch::Remote { url, headers, .. } = &remote.server.launch else { panic!("{:?}", remote.server) };
     assert_eq!(*url, Setting::Plain("https://tickets.example.com/sse".into()));
     assert_eq!(headers["Authorization"].to_string(), "secret://remote-authorization");
     assert_eq!(server(&plan, "login").server.launch.describe(), "npm:mcp-remote@0.15.1");

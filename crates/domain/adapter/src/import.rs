@@ -14,6 +14,17 @@ pub struct Import<T> {
     pub left_out: Vec<LeftOut>,
     /// What differs from the description.
     pub notes: Vec<Note>,
+    /// What the description calls the API.
+    pub about: About,
+}
+
+/// What a description says of the API as a whole: foreign text, shown and never judged by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its title; empty where there is none.
+    pub title: String,
+    /// Its version; empty where there is none.
+    pub version: String,
 }
 
 /// Something no tool was made of.

@@ -26,7 +26,7 @@ mod yaml;
 
 pub use call::CallError;
 pub use http::{HttpRequest, HttpResponse, Method};
-pub use import::{DescriptionError, Import, LeftOut, Note, NoteKind, Reason};
+pub use import::{About, DescriptionError, Import, LeftOut, Note, NoteKind, Reason};
 pub use limits::Limits;
 pub use refs::RefFault;
 pub use result::{ResultLimits, tool_result};

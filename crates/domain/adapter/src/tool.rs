@@ -76,6 +76,6 @@ impl<T: Into<Tool>> Import<T> {
     #[must_use]
     pub fn into_tools(self) -> Import<Tool> {
         let tools = self.tools.into_iter().map(Into::into).collect();
-        Import { tools, left_out: self.left_out, notes: self.notes }
+        Import { tools, left_out: self.left_out, notes: self.notes, about: self.about }
     }
 }

@@ -3,10 +3,11 @@
 //! The file is a convenience for people and is trusted for nothing: approving recomputes the concerns.
 
 use crate::lookalike::{Concern, concerns};
+use crate::pretty;
+use crate::propose::propose_for;
 use crate::{
     Definition, InputSchema, Lock, LockedServer, LockedTool, Proposal, SchemaError, ServerIdentity, ToolFacts,
 };
-use crate::{pretty, propose};
 use interlock_mcp::ExposedName;
 use interlock_model::json::{Json, JsonError, Limits};
 use interlock_model::{OwnerId, ServerName, ToolName, UnixMillis};
@@ -48,6 +49,12 @@ pub struct CandidateServer {
     /// Elements of its list that are no definitions: what is wrong with each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub malformed: Vec<String>,
+    /// What the description of an API has and no tool was made of, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+    /// Where its tools differ from that description.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Its tools.
     pub tools: Vec<CandidateTool>,
 }
@@ -167,12 +174,15 @@ impl Candidates {
         let tools = definitions
             .into_iter()
             .map(|definition| CandidateTool {
-                proposal: propose(&definition).for_server(&identity),
+                proposal: propose_for(&definition, &identity),
                 concerns: concerns(server, &identity, &definition, approved),
                 definition,
             })
             .collect();
-        self.servers.insert(server.clone(), CandidateServer { identity, malformed, tools });
+        self.servers.insert(
+            server.clone(),
+            CandidateServer { identity, malformed, left_out: Vec::new(), notes: Vec::new(), tools },
+        );
     }
 
     /// One tool, ready to be approved.

@@ -20,6 +20,15 @@ pub enum ServerIdentity {
         /// Absolute path of the file.
         path: String,
     },
+    /// A GraphQL endpoint whose schema the gateway presents as tools; see [`Self::OpenApi`].
+    #[serde(rename = "graphql")]
+    GraphQl {
+        /// As for [`Self::Http`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        key_pins: Vec<String>,
+        /// The endpoint's URL.
+        url: String,
+    },
     /// A remote endpoint.
     Http {
         /// SHA-256 of the public keys (SPKI) that its certificate may have, base64; empty: any that the roots vouch for.
@@ -42,6 +51,19 @@ pub enum ServerIdentity {
         tree: Digest,
         /// The exact version.
         version: String,
+    },
+    /// An HTTP API whose OpenAPI description the gateway presents as tools.
+    ///
+    /// The description is no part of it: it runs nowhere, and all that it decides about a call stands in the tool's
+    /// definition. An edited one is the same API with other definitions, so that the tools that changed are set aside and
+    /// the others go on.
+    #[serde(rename = "openapi")]
+    OpenApi {
+        /// As for [`Self::Http`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        key_pins: Vec<String>,
+        /// The base URL that paths are put after.
+        url: String,
     },
     /// A package from the Python package index, with all it depends on.
     Pypi {
@@ -75,15 +97,9 @@ impl ServerIdentity {
     pub fn describe(&self) -> String {
         match self {
             Self::Executable { path, digest, args } => format!("{path}{} ({})", spaced(args), digest.short()),
-            Self::Http { url, key_pins } => {
-                // A query may hold a key that someone put there; it is part of the identity but not of a line for people.
-                let shown = url.split(['?', '#']).next().unwrap_or_default();
-                match key_pins.len() {
-                    0 => shown.to_owned(),
-                    1 => format!("{shown} (1 pinned key)"),
-                    n => format!("{shown} ({n} pinned keys)"),
-                }
-            }
+            Self::GraphQl { url, key_pins } => format!("graphql {}", address(url, key_pins)),
+            Self::Http { url, key_pins } => address(url, key_pins),
+            Self::OpenApi { url, key_pins } => format!("openapi {}", address(url, key_pins)),
             Self::Npm { package, version, args, tree, .. } => {
                 format!("npm {package}@{version}{} ({})", spaced(args), tree.short())
             }
@@ -98,8 +114,38 @@ impl ServerIdentity {
     pub fn package(&self) -> Option<&str> {
         match self {
             Self::Npm { package, .. } | Self::Pypi { package, .. } => Some(package),
-            Self::Executable { .. } | Self::Http { .. } => None,
+            Self::Executable { .. } | Self::GraphQl { .. } | Self::Http { .. } | Self::OpenApi { .. } => None,
         }
+    }
+
+    /// Whether it runs elsewhere: what it does is not done on this machine.
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        matches!(self, Self::GraphQl { .. } | Self::Http { .. } | Self::OpenApi { .. })
+    }
+
+    /// The host of an API that the gateway itself calls for each tool, in lower case. `None` for MCP servers, which may
+    /// call whom they like.
+    #[must_use]
+    pub fn api_host(&self) -> Option<String> {
+        let (Self::GraphQl { url, .. } | Self::OpenApi { url, .. }) = self else { return None };
+        let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let host = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((v6, _)) => v6,
+            None => host.split_once(':').map_or(host, |(host, _)| host),
+        };
+        (!host.is_empty()).then(|| host.to_ascii_lowercase())
+    }
+}
+
+/// An address for people. A query may hold a key that someone put there; it is part of the identity but not of a line.
+fn address(url: &str, key_pins: &[String]) -> String {
+    let shown = url.split(['?', '#']).next().unwrap_or_default();
+    match key_pins.len() {
+        0 => shown.to_owned(),
+        1 => format!("{shown} (1 pinned key)"),
+        n => format!("{shown} ({n} pinned keys)"),
     }
 }
 
@@ -129,6 +175,8 @@ mod tests {
             (npm(), "507971b0"),
             (ServerIdentity::Executable { args, digest: Digest::of(b""), path: "/usr/bin/x".into() }, "5bcb1b31"),
             (ServerIdentity::Http { key_pins: vec!["AA==".into()], url: "https://x/mcp".into() }, "8aabbd18"),
+            (ServerIdentity::OpenApi { key_pins: vec![], url: "https://x/api".into() }, "fc5efd27"),
+            (ServerIdentity::GraphQl { key_pins: vec![], url: "https://x/graphql".into() }, "b0e30a43"),
         ] {
             let text = serde_json::to_string(&identity).unwrap();
             assert_eq!(serde_json::from_str::<ServerIdentity>(&text).unwrap(), identity);
@@ -164,6 +212,22 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<ServerIdentity>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn hosts_of_apis() {
+        let api = |url: &str| ServerIdentity::OpenApi { key_pins: vec![], url: url.to_owned() };
+        for (url, expected) in [
+            ("https://Shop.example/api", Some("shop.example")),
+            ("http://127.0.0.1:8080", Some("127.0.0.1")),
+            ("http://[::1]:8080/x", Some("::1")),
+            ("https://user@host.example:1/?q=a://b", Some("host.example")),
+            ("secret://shop-url", Some("shop-url")),
+            ("/x", None),
+        ] {
+            assert_eq!(api(url).api_host().as_deref(), expected, "{url}");
+        }
+        assert_eq!(ServerIdentity::Http { key_pins: vec![], url: "https://x/mcp".into() }.api_host(), None);
     }
 
     #[test]

@@ -29,4 +29,4 @@ pub use identity::ServerIdentity;
 pub use input::{InputSchema, SchemaError, Shape, Violation};
 pub use lock::{Lock, LockError, LockedServer, LockedTool, VerifiedLock};
 pub use lookalike::Concern;
-pub use propose::{Proposal, propose};
+pub use propose::{Proposal, propose, propose_for};

@@ -27,8 +27,7 @@ impl Proposal {
     /// it does on this machine.
     #[must_use]
     pub fn for_server(mut self, identity: &ServerIdentity) -> Self {
-        let remote = matches!(identity, ServerIdentity::Http { .. });
-        if !remote && self.facts.destination == Destination::Internal {
+        if !identity.is_remote() && self.facts.destination == Destination::Internal {
             self.facts.destination = Destination::Local;
             self.reasons.push("the server runs on this machine".to_owned());
         }
@@ -39,6 +38,36 @@ impl Proposal {
 /// Proposes facts for a tool.
 #[must_use]
 pub fn propose(definition: &Definition) -> Proposal {
+    read(definition).finish()
+}
+
+/// Proposes facts for a tool of this server. Where the gateway itself calls an API, its host is all that a call's data is
+/// sent to, unless something about the tool says that it goes further.
+#[must_use]
+pub fn propose_for(definition: &Definition, identity: &ServerIdentity) -> Proposal {
+    let draft = read(definition);
+    let leads_on = draft.leads_on;
+    let mut proposal = draft.finish().for_server(identity);
+    if let Some(host) = identity.api_host() {
+        if let Some((method, path)) = http_of(definition) {
+            proposal.reasons.push(format!("sends {method} {path}"));
+        }
+        if !leads_on && proposal.facts.destination == Destination::Internet {
+            proposal.facts.destination = Destination::Host(host);
+            proposal.reasons.push("its requests go to the configured host".to_owned());
+        }
+    }
+    proposal
+}
+
+/// What the gateway's own adapter says about the request that a call becomes.
+fn http_of(definition: &Definition) -> Option<(String, String)> {
+    let http = definition.root().get("_meta")?.get("interlock/http")?;
+    let text = |name: &str| http.get(name).and_then(|v| v.as_str()).map(|v| v.into_owned());
+    Some((text("method")?, text("path")?))
+}
+
+fn read(definition: &Definition) -> Draft {
     let mut draft = Draft::from_annotations(definition.annotations());
     let name = words(definition.name().as_str());
     draft.read_words(&name, "name", false);
@@ -49,7 +78,7 @@ pub fn propose(definition: &Definition) -> Proposal {
         draft.read_words(&words(&description), "description", true);
     }
     draft.read_schema(definition.input_schema());
-    draft.finish()
+    draft
 }
 
 /// What a word says about the tool that uses it.
@@ -258,6 +287,8 @@ struct Draft {
     destination: Destination,
     sensitivity: Sensitivity,
     reasons: Vec<String>,
+    /// Whether a word or an argument says that data goes out into the world, whatever the hints say.
+    leads_on: bool,
 }
 
 impl Draft {
@@ -285,7 +316,7 @@ impl Draft {
             reasons.push("not annotated as closed-world".to_owned());
             Destination::Internet
         };
-        Self { effects, destination, sensitivity: Sensitivity::Internal, reasons }
+        Self { effects, destination, sensitivity: Sensitivity::Internal, reasons, leads_on: false }
     }
 
     fn read_words(&mut self, found: &[String], place: &str, running_text: bool) {
@@ -333,6 +364,7 @@ impl Draft {
 
     /// Adds what `sign` says; nothing here takes away.
     fn worsen(&mut self, sign: Sign, reason: &str) {
+        self.leads_on |= matches!(sign, Sign::Outside);
         let news = match sign {
             Sign::Effect(effect) => self.effects.insert(effect).then(|| format!("{}: {reason}", effect.as_str())),
             Sign::Sensitivity(sensitivity) if sensitivity > self.sensitivity => {
@@ -472,6 +504,32 @@ mod tests {
             proposal.reasons,
             ["annotated readOnlyHint: true", "not annotated as closed-world", "destructive: name says `purge`"]
         );
+    }
+
+    #[test]
+    fn an_api_called_by_the_gateway_is_its_host() {
+        let api = ServerIdentity::OpenApi { key_pins: vec![], url: "https://shop.example/api".into() };
+        let mcp = ServerIdentity::Http { key_pins: vec![], url: "https://shop.example/mcp".into() };
+        let tool = |method: &str, properties: Value| {
+            let safe = method == "GET";
+            let tool = json!({"name": "entry", "inputSchema": {"properties": properties},
+                "annotations": {"readOnlyHint": safe, "destructiveHint": !safe, "openWorldHint": true},
+                "_meta": {"interlock/http": {"method": method, "path": "/entries"}}});
+            Definition::parse(tool.to_string().as_bytes()).unwrap()
+        };
+        for (method, properties, identity, effects, destination) in [
+            ("GET", json!({}), &api, "read", "shop.example"),
+            ("POST", json!({}), &api, "read, write, destructive", "shop.example"),
+            // Its own words still make it worse.
+            ("GET", json!({"url": {}}), &api, "read, external", "internet"),
+            // What an MCP server says about itself takes nothing away.
+            ("GET", json!({}), &mcp, "read", "internet"),
+        ] {
+            let found = propose_for(&tool(method, properties), identity);
+            let facts = (found.facts.effects.to_string(), found.facts.destination.to_string());
+            assert_eq!(facts, (effects.to_owned(), destination.to_owned()), "{method} {}", identity.describe());
+            assert_eq!(found.reasons.iter().any(|r| *r == format!("sends {method} /entries")), identity == &api);
+        }
     }
 
     proptest! {

@@ -4,8 +4,9 @@
 //! what was approved. Not covered: interpreters (`node`, `python3`) of packages, the machine's shared
 //! libraries, and whatever a command that is no package reads or fetches once it runs.
 
+use crate::adapted::DocumentKind;
 use crate::install::{Installed, Registry};
-use crate::spec::Launch;
+use crate::spec::{KeyPin, Launch};
 use crate::stdio::env;
 use base64::Engine as _;
 use interlock_catalog::ServerIdentity;
@@ -63,10 +64,14 @@ const MAX_FILES: usize = 200_000;
 pub fn of_launch(launch: &Launch) -> Result<ServerIdentity, IdentityError> {
     match launch {
         Launch::Http { url, key_pins, .. } => {
-            let encode = |pin: &crate::KeyPin| base64::engine::general_purpose::STANDARD.encode(pin.0.0);
-            let mut key_pins: Vec<String> = key_pins.iter().map(encode).collect();
-            key_pins.sort();
-            Ok(ServerIdentity::Http { key_pins, url: url.to_string() })
+            Ok(ServerIdentity::Http { key_pins: encoded(key_pins), url: url.to_string() })
+        }
+        Launch::Adapted { kind, url, key_pins, .. } => {
+            let (key_pins, url) = (encoded(key_pins), url.to_string());
+            Ok(match kind {
+                DocumentKind::OpenApi => ServerIdentity::OpenApi { key_pins, url },
+                DocumentKind::GraphQl => ServerIdentity::GraphQl { key_pins, url },
+            })
         }
         Launch::Stdio { program, args, env, cwd } => {
             let path = env::resolve(program, env, cwd.as_deref()).map_err(IdentityError::Program)?;
@@ -74,6 +79,13 @@ pub fn of_launch(launch: &Launch) -> Result<ServerIdentity, IdentityError> {
             Ok(ServerIdentity::Executable { args: args.clone(), digest, path: path.display().to_string() })
         }
     }
+}
+
+fn encoded(key_pins: &[KeyPin]) -> Vec<String> {
+    let encode = |pin: &KeyPin| base64::engine::general_purpose::STANDARD.encode(pin.0.0);
+    let mut key_pins: Vec<String> = key_pins.iter().map(encode).collect();
+    key_pins.sort();
+    key_pins
 }
 
 /// The identity of an installed package, started with `args`.

@@ -1,4 +1,4 @@
-//! MCP clients toward servers: streamable HTTP, HTTP+SSE and stdio children.
+//! MCP clients toward servers: streamable HTTP, HTTP+SSE and stdio children; and APIs presented as tools.
 //!
 //! In scope: starting and reaching servers, speaking both eras of the protocol, forwarding recorded
 //! calls, noticing that tools changed, installing packages and saying what a server is.
@@ -8,6 +8,7 @@
 //! No client capability is declared, so servers' own requests, save `ping`, are refused.
 //! Source: MCP 2024-11-05 to 2026-07-28.
 
+pub mod adapted;
 mod aside;
 mod beside;
 mod breaker;

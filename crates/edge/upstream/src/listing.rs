@@ -33,6 +33,9 @@ pub(crate) async fn list(
     limits: Limits,
     deadline: Instant,
 ) -> Result<Listing, UpstreamFault> {
+    if let Some(adapted) = session.adapted() {
+        return adapted.list(deadline).await;
+    }
     let invalid = |why: String| link.sent(Code::UpstreamInvalid, format!("answered `tools/list` with {why}"));
     let mut tools = Vec::new();
     let mut headers = HashMap::new();

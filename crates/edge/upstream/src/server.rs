@@ -301,7 +301,17 @@ impl Server {
                     return;
                 }
             }
-            sleep(wait).await;
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.asked() => {}
+            }
+        }
+    }
+
+    /// Ends once a listing was asked for: somebody knows that it may be there again, such as after a mended document.
+    async fn asked(&self) {
+        while !self.relist.swap(false, Ordering::AcqRel) {
+            self.link.wake.notified().await;
         }
     }
 

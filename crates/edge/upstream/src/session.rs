@@ -3,6 +3,7 @@
 //! In scope: the opening exchange, ids, which members and headers a request gets, cancelling.
 //! Out of scope: transports, when to open again. Source: MCP 2025-11-25, lifecycle; 2026-07-28, discovery.
 
+use crate::adapted;
 use crate::aside::{Heard, Hearers, Listener, replies_to, wanted};
 use crate::event::ServerInfo;
 use crate::http::http_sse;
@@ -85,6 +86,8 @@ enum Peer {
     Http(http::Peer),
     HttpSse(http_sse::Peer),
     Stdio(stdio::Peer),
+    /// No conversation: an API, called once for each call.
+    Adapted(Box<adapted::Peer>),
 }
 
 /// How a server is spoken with; remembered, so that the next opening begins with it.
@@ -152,6 +155,10 @@ impl Session {
         remembered: Option<Way>,
     ) -> Result<Self, UpstreamFault> {
         let deadline = Instant::now() + OPENING;
+        if let Launch::Adapted { kind, document, url, headers, key_pins } = &spec.launch {
+            let place = adapted::Place { kind: *kind, document, url, headers, key_pins };
+            return Self::open_adapted(place, spec, link, deadline).await;
+        }
         let client = client.to_json();
         let order = match remembered {
             Some(Way::Modern) => [Way::Modern, Way::Legacy, Way::HttpSse],
@@ -217,6 +224,26 @@ impl Session {
         Err(link.unsent(Code::ServerUnavailable, format!("cannot be talked to: {}", refusals.join("; then "))))
     }
 
+    /// A session with an API that is no MCP server.
+    async fn open_adapted(
+        place: adapted::Place<'_>,
+        spec: &ServerSpec,
+        link: &Arc<Link>,
+        deadline: Instant,
+    ) -> Result<Self, UpstreamFault> {
+        count(&link.tally.connects);
+        let peer = adapted::Peer::open(place, spec.max_in_flight, spec.limits, link, deadline).await?;
+        let server_info = peer.server_info();
+        let session = Self::over(Peer::Adapted(Box::new(peer)), Arc::default(), Arc::default(), link);
+        let offers = Offers { tools: true, ..Offers::default() };
+        Ok(Self { revision: Revision::V2026_07_28, server_info, offers, ..session })
+    }
+
+    /// The API, where it is no MCP server.
+    pub(crate) fn adapted(&self) -> Option<&adapted::Peer> {
+        if let Peer::Adapted(peer) = &self.peer { Some(peer) } else { None }
+    }
+
     /// The same server in the legacy era, beside an open modern session: clients of either era then find their own.
     /// `None` where it does not speak it, and over standard streams, where there is one conversation.
     pub(crate) async fn open_legacy(spec: &ServerSpec, client: &ClientInfo, link: &Arc<Link>) -> Option<Self> {
@@ -234,6 +261,7 @@ impl Session {
             Launch::Http { url, headers, key_pins } => {
                 Peer::Http(http::Peer::new((url, headers, key_pins), spec.max_in_flight, spec.limits, shared)?)
             }
+            Launch::Adapted { .. } => return Err(link.unsent(Code::Internal, NO_MESSAGES)),
             Launch::Stdio { program, args, env, cwd } => Peer::Stdio(stdio::Peer::start(
                 Program { path: program, args, env, cwd: cwd.as_deref() },
                 spec.max_in_flight,
@@ -323,6 +351,7 @@ impl Session {
             Peer::Http(peer) => peer.notify(initialized.into()).await?,
             Peer::HttpSse(peer) => peer.notify(initialized.into()).await?,
             Peer::Stdio(peer) => peer.notify(initialized.into())?,
+            Peer::Adapted(_) => {}
         }
         Ok(())
     }
@@ -373,7 +402,7 @@ impl Session {
     /// be that which is broken. A child that is only busy has other calls to lose, unless it failed many already.
     pub(crate) const fn dies_of_silence(&self, failed_many: bool) -> bool {
         match self.peer {
-            Peer::Http(_) => false,
+            Peer::Http(_) | Peer::Adapted(_) => false,
             Peer::HttpSse(_) => true,
             Peer::Stdio(_) => failed_many,
         }
@@ -443,7 +472,7 @@ impl Session {
                     before => self.cancel(before),
                 }
             }
-            Peer::HttpSse(_) => {}
+            Peer::HttpSse(_) | Peer::Adapted(_) => {}
         }
     }
 
@@ -469,6 +498,7 @@ impl Session {
                 Peer::Stdio(peer) => return Ok((peer.request(id, body).await?, None)),
                 Peer::Http(peer) => peer.request(id, body, extra, deadline, None).await?,
                 Peer::HttpSse(peer) => peer.request(id, body, deadline).await?,
+                Peer::Adapted(_) => return Err(self.link.unsent(Code::Internal, NO_MESSAGES).into()),
             };
             match exchanged {
                 Exchanged::Answered(answer) => Ok((answer.0, Some(answer.1))),
@@ -496,6 +526,9 @@ impl Session {
         patience: Duration,
         client: &dyn Aside,
     ) -> Result<Called, UpstreamFault> {
+        if let Peer::Adapted(peer) = &self.peer {
+            return peer.call(call, self.next_id(), patience).await.map(Called::Answered);
+        }
         if self.style.envelope.is_some() && call.request.method() == "logging/setLevel" {
             // Here each request says what it wants to be told.
             return empty().map(Called::Answered).ok_or_else(|| self.refuse(Code::Internal, "no answer"));
@@ -550,6 +583,7 @@ impl Session {
                     peer.request(id, body.into(), headers, deadline, Some(&heard)).await?
                 }
                 Peer::HttpSse(peer) => peer.request(id, body.into(), deadline).await?,
+                Peer::Adapted(_) => return Err(self.link.unsent(Code::Internal, NO_MESSAGES)),
             };
             match exchanged {
                 Exchanged::Answered(answer) => Ok(Called::Answered(answer.0)),
@@ -626,6 +660,7 @@ impl Session {
             Peer::Stdio(peer) => drop(peer.notify(message)),
             Peer::Http(peer) => peer.notify_aside(message),
             Peer::HttpSse(peer) => peer.say(message),
+            Peer::Adapted(_) => {}
         }
     }
 
@@ -666,7 +701,7 @@ impl Session {
             Peer::Stdio(peer) => drop(peer.notify(message.into())),
             // Toward a modern server, closing the stream is the cancellation.
             Peer::Http(peer) if self.style.envelope.is_none() => peer.notify_aside(message.into()),
-            Peer::Http(_) => {}
+            Peer::Http(_) | Peer::Adapted(_) => {}
             Peer::HttpSse(peer) => peer.notify_aside(message.into()),
         }
     }
@@ -682,9 +717,13 @@ impl Session {
             Peer::Http(peer) => peer.close().await,
             Peer::HttpSse(peer) => peer.close(),
             Peer::Stdio(peer) => peer.close().await,
+            Peer::Adapted(_) => {}
         }
     }
 }
+
+/// Where a message would go to an API that is no MCP server.
+const NO_MESSAGES: &str = "an API that takes no messages";
 
 /// What we say that a client can do: all that can be handed on. A client that cannot answers so.
 const ABLE: &str = r#"{"roots":{},"sampling":{},"elicitation":{"form":{},"url":{}}}"#;

@@ -1,5 +1,6 @@
 //! What the operator says about a server: how to reach it and what it may cost.
 
+use crate::adapted::DocumentKind;
 use crate::secret::SecretString;
 use http::HeaderName;
 use interlock_model::{Digest, ServerName};
@@ -72,6 +73,19 @@ pub enum Launch {
         /// Where not empty, the server's certificate must hold one of these keys, beside being valid.
         key_pins: Vec<KeyPin>,
     },
+    /// An API that a document describes; each call is one request to it.
+    Adapted {
+        /// What the document is.
+        kind: DocumentKind,
+        /// The file, read at every listing.
+        document: PathBuf,
+        /// The base URL, or the GraphQL endpoint. `http` with secret headers only toward this machine.
+        url: http::Uri,
+        /// Sent with every request.
+        headers: Vec<(HeaderName, SecretString)>,
+        /// As for [`Self::Http`].
+        key_pins: Vec<KeyPin>,
+    },
 }
 
 impl Launch {
@@ -79,7 +93,9 @@ impl Launch {
     pub(crate) fn secrets(&self) -> Vec<SecretString> {
         match self {
             Self::Stdio { env, .. } => env.iter().map(|(_, v)| v.clone()).collect(),
-            Self::Http { headers, .. } => headers.iter().map(|(_, v)| v.clone()).collect(),
+            Self::Http { headers, .. } | Self::Adapted { headers, .. } => {
+                headers.iter().map(|(_, v)| v.clone()).collect()
+            }
         }
     }
 }
@@ -96,21 +112,25 @@ impl fmt::Debug for Launch {
                 .finish(),
             Self::Http { url, headers, key_pins } => f
                 .debug_struct("Http")
-                // People put keys into queries.
-                .field(
-                    "url",
-                    &format_args!(
-                        "{}://{}{}",
-                        url.scheme_str().unwrap_or_default(),
-                        url.host().unwrap_or_default(),
-                        url.path()
-                    ),
-                )
+                .field("url", &without_query(url))
+                .field("headers", headers)
+                .field("key_pins", key_pins)
+                .finish(),
+            Self::Adapted { kind, document, url, headers, key_pins } => f
+                .debug_struct("Adapted")
+                .field("kind", kind)
+                .field("document", document)
+                .field("url", &without_query(url))
                 .field("headers", headers)
                 .field("key_pins", key_pins)
                 .finish(),
         }
     }
+}
+
+/// People put keys into queries.
+fn without_query(url: &http::Uri) -> String {
+    format!("{}://{}{}", url.scheme_str().unwrap_or_default(), url.host().unwrap_or_default(), url.path())
 }
 
 /// SHA-256 of a certificate's SubjectPublicKeyInfo (DER).

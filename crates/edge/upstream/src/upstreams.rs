@@ -49,6 +49,10 @@ pub struct OneListing {
     pub server_info: ServerInfo,
     /// Each tool object exactly as sent.
     pub tools: Vec<Bytes>,
+    /// What the document of an adapted server has and no tool was made of, each with the reason; foreign text.
+    pub left_out: Vec<String>,
+    /// Where its tools differ from that document; foreign text.
+    pub notes: Vec<String>,
 }
 
 impl Upstreams {
@@ -190,5 +194,6 @@ pub async fn list_once(spec: &ServerSpec, client: &ClientInfo) -> Result<OneList
     }
     session.close().await;
     let tools = listing?.tools;
-    Ok(OneListing { revision: session.revision, server_info: session.server_info.clone(), tools })
+    let (left_out, notes) = session.adapted().map(|adapted| adapted.remarks()).unwrap_or_default();
+    Ok(OneListing { revision: session.revision, server_info: session.server_info.clone(), tools, left_out, notes })
 }

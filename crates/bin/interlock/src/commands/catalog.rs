@@ -98,6 +98,10 @@ async fn scan(context: &Context, config: &Config, only: &[String]) -> Result<Don
                     }
                 }
                 found.add(&server.name, identity, definitions, malformed, &approved);
+                if let Some(candidate) = found.servers.get_mut(&server.name) {
+                    candidate.left_out = listing.left_out;
+                    candidate.notes = listing.notes;
+                }
             }
             Err(why) => failures.push((server.name.clone(), why)),
         }
@@ -144,6 +148,12 @@ fn render_scan(context: &Context, found: &Candidates, approved: &Lock, failures:
         out.push_str(&format!("{table}\n"));
         for malformed in &server.malformed {
             out.push_str(&term.paint(Tone::Bad, &format!("not a tool definition: {}\n", clean(malformed))));
+        }
+        for left_out in &server.left_out {
+            out.push_str(&term.paint(Tone::Warn, &format!("left out: {}\n", clean(left_out))));
+        }
+        for note in &server.notes {
+            out.push_str(&format!("note: {}\n", clean(note)));
         }
         out.push('\n');
     }

@@ -20,7 +20,7 @@ pub use reference::{InvalidReference, Resolved, SecretName, Setting, Unresolved,
 pub use render::{quoted, render_server};
 pub use sample::sample;
 pub use secrets::{SECRETS_FILE, Secrets, SecretsError};
-pub use server::{Launch, Package, ResolvedLaunch, ResolvedServer, Server};
+pub use server::{Document, Launch, Package, ResolvedLaunch, ResolvedServer, Server};
 pub use text::{TextError, decode, read_text};
 
 use interlock_gateway::TlsFiles;

@@ -48,7 +48,12 @@ pub fn render_server(server: &Server) -> String {
             }
         }
         Launch::Command { program, .. } => line("command", quoted(program)),
-        Launch::Remote { url, .. } => line("url", quoted(&url.to_string())),
+        Launch::Remote { url, document, .. } => {
+            if let Some(document) = document {
+                line(document.key(), quoted(&document.file.to_string_lossy()));
+            }
+            line("url", quoted(&url.to_string()));
+        }
     }
     if !server.launch.args().is_empty() {
         line("args", list(server.launch.args().iter().map(|a| quoted(&a.to_string()))));

@@ -85,6 +85,17 @@ approval_ttl_seconds = {ttl}
 # [servers.tickets]
 # url = "https://tickets.example.com/mcp"
 # headers = {{ Authorization = "secret://tickets-authorization" }}
+#
+# An HTTP API whose OpenAPI 3 description becomes tools. Requests go below `url`, whatever the description says:
+# [servers.shop]
+# openapi = "openapi/shop.yaml"
+# url = "https://shop.example.com/api"
+# headers = {{ Authorization = "secret://shop-authorization" }}
+#
+# A GraphQL endpoint; the schema is the result of an introspection query (JSON) or schema definition language:
+# [servers.graph]
+# graphql = "graphql/schema.json"
+# url = "https://graph.example.com/graphql"
 "#,
         environment = d::ENVIRONMENT,
         mcp = d::MCP,
@@ -123,7 +134,7 @@ mod tests {
             .filter(|line| !line.ends_with(':'))
             .collect();
         let config = Config::parse(&format!("{head}\n{}", uncommented.join("\n")), file).unwrap();
-        assert_eq!(config.servers.len(), 4);
+        assert_eq!(config.servers.len(), 6);
     }
 
     /// `INTERLOCK_BLESS=1 cargo test -p interlock sample` writes the file.

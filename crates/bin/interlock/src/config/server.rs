@@ -5,6 +5,7 @@ use super::{
     reference::{Resolved, Resolver},
 };
 use interlock_model::ServerName;
+use interlock_upstream::adapted::DocumentKind;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// A server, its values still references.
@@ -42,7 +43,29 @@ pub enum Launch {
         url: Setting,
         /// What every request to it carries.
         headers: BTreeMap<String, Setting>,
+        /// What describes it, where it is an API and no MCP server.
+        document: Option<Document>,
     },
+}
+
+/// What describes an API, so that it can be presented as tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// What it is.
+    pub kind: DocumentKind,
+    /// Where it is.
+    pub file: PathBuf,
+}
+
+impl Document {
+    /// The key that names it.
+    #[must_use]
+    pub const fn key(&self) -> &'static str {
+        match self.kind {
+            DocumentKind::OpenApi => "openapi",
+            DocumentKind::GraphQl => "graphql",
+        }
+    }
 }
 
 /// A package to run.
@@ -66,6 +89,15 @@ impl Launch {
             Self::Package(package) => &package.args,
             Self::Command { args, .. } => args,
             Self::Remote { .. } => &[],
+        }
+    }
+
+    /// What describes it, where it is an API and no MCP server.
+    #[must_use]
+    pub const fn document(&self) -> Option<&Document> {
+        match self {
+            Self::Remote { document, .. } => document.as_ref(),
+            Self::Package(_) | Self::Command { .. } => None,
         }
     }
 
@@ -132,6 +164,8 @@ pub enum ResolvedLaunch {
         url: Resolved,
         /// What every request to it carries.
         headers: BTreeMap<String, Resolved>,
+        /// What describes it, where it is an API and no MCP server.
+        document: Option<Document>,
     },
 }
 
@@ -179,9 +213,9 @@ fn resolve(server: &Server, resolver: &mut Resolver<'_>) -> Option<ResolvedServe
             with: p.with.clone(),
         },
         Launch::Command { program, .. } => ResolvedLaunch::Command { program: program.clone(), args: args? },
-        Launch::Remote { url, .. } => {
+        Launch::Remote { url, document, .. } => {
             let url = resolver.resolve(url, || format!("servers.{name}.url"));
-            ResolvedLaunch::Remote { url: url?, headers: headers? }
+            ResolvedLaunch::Remote { url: url?, headers: headers?, document: document.clone() }
         }
     };
     Some(ResolvedServer {

@@ -1,11 +1,12 @@
 //! The file as TOML, private, and the checks that turn it into a [`Config`].
 
 use super::{
-    CatalogSource, Config, Fault, Launch, Limits, Listen, MAX_SERVERS, Package, PackageRef, Registry, Server, Setting,
-    fault::Complaint, suspect,
+    CatalogSource, Config, Document, Fault, Launch, Limits, Listen, MAX_SERVERS, Package, PackageRef, Registry, Server,
+    Setting, fault::Complaint, suspect,
 };
 use interlock_gateway::TlsFiles;
 use interlock_model::{Digest, Mode, ServerName};
+use interlock_upstream::adapted::DocumentKind;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -104,6 +105,8 @@ struct ServerTable {
     command: Option<Spanned<String>>,
     args: Option<Spanned<Vec<Spanned<String>>>>,
     url: Option<Spanned<String>>,
+    openapi: Option<Spanned<String>>,
+    graphql: Option<Spanned<String>>,
     headers: Option<Spanned<BTreeMap<Spanned<String>, Spanned<String>>>>,
     env: Option<Spanned<BTreeMap<Spanned<String>, Spanned<String>>>>,
     cwd: Option<Spanned<String>>,
@@ -287,22 +290,35 @@ fn server(name: &Spanned<String>, table: ServerTable, root: &Path) -> Result<Ser
         Complaint::new(name.span(), e.to_string())
             .help("a server's name is a lower-case letter, then lower-case letters, digits and `-`, at most 24")
     })?;
-    let kinds = [("package", &table.package), ("command", &table.command), ("url", &table.url)];
+    let described = table.openapi.is_some() || table.graphql.is_some();
+    let kinds = [
+        ("package", &table.package),
+        ("command", &table.command),
+        // Beside a document it says where the API is.
+        ("url", if described { &None } else { &table.url }),
+        ("openapi", &table.openapi),
+        ("graphql", &table.graphql),
+    ];
     let given: Vec<_> = kinds.iter().filter_map(|(key, value)| value.as_ref().map(|v| (*key, v.span()))).collect();
     let kind = match given.as_slice() {
         [(kind, _)] => *kind,
-        [] => return Err(Complaint::new(name.span(), "a server needs `package`, `command` or `url`")),
+        [] => {
+            return Err(Complaint::new(name.span(), "a server needs `package`, `command` or `url`")
+                .help("for an API that is no MCP server, `openapi` or `graphql` names its description, beside `url`"));
+        }
         [(first, _), (second, span), ..] => {
             return Err(Complaint::new(span.clone(), format!("a server has `{first}` or `{second}`, not both")));
         }
     };
+    let remote = !matches!(kind, "package" | "command");
     let misplaced = [
         ("bin", table.bin.as_ref().map(Spanned::span), kind == "package"),
         ("with", table.with.as_ref().map(Spanned::span), kind == "package"),
-        ("args", table.args.as_ref().map(Spanned::span), kind != "url"),
-        ("env", table.env.as_ref().map(Spanned::span), kind != "url"),
-        ("cwd", table.cwd.as_ref().map(Spanned::span), kind != "url"),
-        ("headers", table.headers.as_ref().map(Spanned::span), kind == "url"),
+        ("args", table.args.as_ref().map(Spanned::span), !remote),
+        ("env", table.env.as_ref().map(Spanned::span), !remote),
+        ("cwd", table.cwd.as_ref().map(Spanned::span), !remote),
+        ("url", table.url.as_ref().map(Spanned::span), remote),
+        ("headers", table.headers.as_ref().map(Spanned::span), remote),
     ];
     for (key, span, allowed) in misplaced {
         if let Some(span) = span.filter(|_| !allowed) {
@@ -315,9 +331,11 @@ fn server(name: &Spanned<String>, table: ServerTable, root: &Path) -> Result<Ser
     } else if let Some(program) = table.command {
         Launch::Command { program: command(program, root)?, args }
     } else {
+        let document = document(table.openapi, table.graphql, table.url.as_ref(), root)?;
         Launch::Remote {
             url: url(table.url, name)?,
             headers: setting_map(table.headers, is_header_name, "not a header name")?,
+            document,
         }
     };
     Ok(Server {
@@ -393,6 +411,34 @@ fn command(program: Spanned<String>, root: &Path) -> Result<String, Complaint> {
         return Ok(program.into_inner());
     }
     path(&program, root).map(|p| p.to_string_lossy().into_owned())
+}
+
+/// The file that describes an API, whose address is the configured one and not what the file says.
+fn document(
+    openapi: Option<Spanned<String>>,
+    graphql: Option<Spanned<String>>,
+    url: Option<&Spanned<String>>,
+    root: &Path,
+) -> Result<Option<Document>, Complaint> {
+    let (kind, file) = match (openapi, graphql) {
+        (Some(file), _) => (DocumentKind::OpenApi, file),
+        (None, Some(file)) => (DocumentKind::GraphQl, file),
+        (None, None) => return Ok(None),
+    };
+    if file.get_ref().contains("://") {
+        return Err(Complaint::new(file.span(), "a description is a file: what it says decides which tools there are")
+            .help("download it, look at it, and name the file"));
+    }
+    let Some(url) = url else {
+        return Err(Complaint::new(file.span(), "an API needs `url`, where its requests go")
+            .help("write `url = \"https://...\"`; addresses inside of the description are not used"));
+    };
+    // A reference is looked at once it has a value.
+    if kind == DocumentKind::OpenApi && url.get_ref().contains('?') {
+        return Err(Complaint::new(url.span(), "a base address has no query, since paths are put after it")
+            .help("put keys into `headers`"));
+    }
+    Ok(Some(Document { kind, file: path(&file, root)? }))
 }
 
 fn url(value: Option<Spanned<String>>, name: &Spanned<String>) -> Result<Setting, Complaint> {

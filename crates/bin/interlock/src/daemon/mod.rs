@@ -329,6 +329,7 @@ impl Gateway {
     /// Takes up what the operator changed on disk. Returns what was refused, and why.
     pub(crate) async fn reload(&self) -> Vec<String> {
         let _one = self.reloading.lock().await;
+        servers::relist_documents(self);
         let floors = *self.floors.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.engine.world();
         let mut refused = Vec::new();

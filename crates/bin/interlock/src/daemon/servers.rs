@@ -3,7 +3,7 @@
 
 use super::log::Log;
 use super::{Gateway, now};
-use interlock_bin::config::{self, Config, ResolvedLaunch, ResolvedServer, Secrets};
+use interlock_bin::config::{self, Config, Document, ResolvedLaunch, ResolvedServer, Secrets};
 use interlock_catalog::{Catalog, ServerIdentity};
 use interlock_engine::ports::{Append, Ledger};
 use interlock_ledger::entry::{CatalogAction, CatalogEvent, Entry, Event};
@@ -68,17 +68,23 @@ pub(crate) fn spec_of(config: &Config, server: &ResolvedServer) -> Result<Server
             env: env(),
             cwd: server.cwd.clone().or_else(|| Some(config.root().to_owned())),
         },
-        ResolvedLaunch::Remote { url, headers } => Launch::Http {
-            url: url.danger_reveal().parse().map_err(|e| format!("its url is not one: {e}"))?,
-            headers: headers
+        ResolvedLaunch::Remote { url, headers, document } => {
+            let url = url.danger_reveal().parse().map_err(|e| format!("its url is not one: {e}"))?;
+            let headers = headers
                 .iter()
                 .map(|(k, v)| {
                     let name = k.parse().map_err(|_| format!("`{k}` is not a header name"))?;
                     Ok((name, SecretString::from(v.danger_reveal().to_owned())))
                 })
-                .collect::<Result<_, String>>()?,
-            key_pins: Vec::new(),
-        },
+                .collect::<Result<_, String>>()?;
+            let key_pins = Vec::new();
+            match document {
+                None => Launch::Http { url, headers, key_pins },
+                Some(Document { kind, file }) => {
+                    Launch::Adapted { kind: *kind, document: file.clone(), url, headers, key_pins }
+                }
+            }
+        }
     };
     let mut spec = ServerSpec::new(server.name.clone(), launch);
     spec.timeout = server.timeout.unwrap_or(config.limits.call_timeout);
@@ -101,7 +107,7 @@ pub(crate) async fn identity_of(
         Launch::Stdio { program, env, cwd, .. } => {
             Launch::Stdio { program: program.clone(), args: args.clone(), env: env.clone(), cwd: cwd.clone() }
         }
-        http @ Launch::Http { .. } => http.clone(),
+        remote @ (Launch::Http { .. } | Launch::Adapted { .. }) => remote.clone(),
     };
     let package = matches!(configured.launch, config::Launch::Package(_)).then(|| package_dir(config, server));
     let computed = tokio::task::spawn_blocking(move || match package {
@@ -185,6 +191,14 @@ pub(super) async fn restart(gateway: &Gateway, catalog: &Catalog) -> Vec<String>
             Vec::new()
         }
         Err(e) => vec![e.to_string()],
+    }
+}
+
+/// Reads the documents of APIs again soon. One that is as it was changes nothing.
+pub(super) fn relist_documents(gateway: &Gateway) {
+    for server in gateway.config.servers.values().filter(|server| server.launch.document().is_some()) {
+        // One that is not started reads its document when it is.
+        let _runs = gateway.engine().upstream().relist(&server.name);
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 /// How often the files are looked at. Polling sees changes on every file system.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Takes up changes of the catalog, the policy bundle and the certificate.
+/// Takes up changes of the catalog, the policy bundle, the certificate and the documents of APIs.
 pub(crate) async fn watch_files(gateway: Arc<Gateway>) {
     let mut seen = fingerprint(&gateway);
     loop {
@@ -32,6 +32,8 @@ fn fingerprint(gateway: &Gateway) -> Stamp {
     if let Some(tls) = &gateway.config.listen.tls {
         stamps.extend([stamp(&tls.certificate), stamp(&tls.key)]);
     }
+    let documents = gateway.config.servers.values().filter_map(|server| server.launch.document());
+    stamps.extend(documents.map(|document| stamp(&document.file)));
     for dir in [gateway.config.policy_dir.clone(), gateway.config.policy_dir.join("tests")] {
         let Ok(entries) = std::fs::read_dir(&dir) else { continue };
         let mut paths: Vec<_> = entries.flatten().map(|e| e.path()).collect();

@@ -88,7 +88,7 @@ fn settings(server: &Server) -> Vec<(String, Option<&str>, &Setting)> {
     let mut all: Vec<(String, Option<&str>, &Setting)> = Vec::new();
     all.extend(server.env.iter().map(|(k, v)| (format!("servers.{name}.env.{k}"), Some(k.as_str()), v)));
     all.extend(server.launch.args().iter().enumerate().map(|(i, v)| (format!("servers.{name}.args[{i}]"), None, v)));
-    if let Launch::Remote { url, headers } = &server.launch {
+    if let Launch::Remote { url, headers, .. } = &server.launch {
         all.push((format!("servers.{name}.url"), None, url));
         all.extend(headers.iter().map(|(k, v)| (format!("servers.{name}.headers.{k}"), Some(k.as_str()), v)));
     }
@@ -251,7 +251,7 @@ fn interpreter_only(server: &Server, name: &str, args: &[String]) -> Option<Chec
 }
 
 fn clear_text(server: &Server) -> Option<Check> {
-    let Launch::Remote { url: Setting::Plain(url), headers } = &server.launch else { return None };
+    let Launch::Remote { url: Setting::Plain(url), headers, .. } = &server.launch else { return None };
     let host = url.strip_prefix("http://")?.split(['/', '?', '#']).next().unwrap_or_default();
     let local = host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
     if local {

@@ -2,6 +2,7 @@
 
 use crate::{config::UnresolvedList, init::Host};
 use interlock_model::{ServerName, UnixMillis};
+use interlock_upstream::adapted::Described;
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Everything that was found out.
@@ -29,6 +30,8 @@ pub struct Facts {
     pub tls: Probe<()>,
     /// Programs that servers need, by server.
     pub programs: BTreeMap<ServerName, Found>,
+    /// Documents that describe APIs, by server: what comes of each.
+    pub documents: BTreeMap<ServerName, Probe<Described>>,
     /// Whether the container engine answers; `None` where no server needs it.
     pub docker: Option<bool>,
     /// Hosts' configurations that exist.

@@ -8,6 +8,7 @@ use crate::{
 };
 use interlock_gateway::{Tls, TlsError, TlsFiles};
 use interlock_model::{ServerName, UnixMillis};
+use interlock_upstream::adapted::{self, Described, DocumentError};
 use std::{
     collections::BTreeMap,
     fs,
@@ -43,6 +44,7 @@ impl Facts {
             port: config.map_or(Port::Free, |c| port(c.listen.mcp)),
             tls: config.and_then(|c| c.listen.tls.clone()).map(tls).unwrap_or_default(),
             programs: config.map(|c| programs(c, &search)).unwrap_or_default(),
+            documents: config.map(documents).unwrap_or_default(),
             docker: config.and_then(|c| docker(c, environment)),
             hosts: roots.map(hosts).unwrap_or_default(),
             machine,
@@ -84,6 +86,16 @@ fn programs(config: &Config, search: &str) -> BTreeMap<ServerName, Found> {
         Some((server.name.clone(), find_program(program, search)))
     };
     config.servers.values().filter_map(needed).collect()
+}
+
+fn documents(config: &Config) -> BTreeMap<ServerName, Probe<Described>> {
+    let documents = config.servers.values().filter_map(|server| Some((server, server.launch.document()?)));
+    let described = |file: &Path, found: Result<Described, DocumentError>| {
+        Probe::of(found.map_err(|e| format!("{e} (the file is `{}`)", file.display())))
+    };
+    documents
+        .map(|(server, of)| (server.name.clone(), described(&of.file, adapted::examine(of.kind, &of.file))))
+        .collect()
 }
 
 /// Looks for `program`: a path as it is, a name in the directories of `search` (the value of `PATH`).

@@ -23,6 +23,7 @@ pub(super) fn checks(config: &Config, facts: &Facts) -> Vec<Check> {
         let nothing = ServerProbe::default();
         let probe = facts.gateway.servers.get(&server.name).unwrap_or(&nothing);
         out.extend(program(server, facts));
+        out.extend(document(server, facts));
         if matches!(server.launch, Launch::Package(_)) {
             out.push(installed(server, probe));
         }
@@ -47,6 +48,34 @@ fn program(server: &Server, facts: &Facts) -> Option<Check> {
             };
             Check::fail(id, format!("`{program}` was not found"), mend)
         }
+    })
+}
+
+/// What comes of the document that describes an API.
+fn document(server: &Server, facts: &Facts) -> Option<Check> {
+    let id = format!("server.{}.document", server.name);
+    let file = &server.launch.document()?.file;
+    Some(match facts.documents.get(&server.name)? {
+        Probe::NotTried(why) => Check::skipped(id, why.clone()),
+        Probe::Found(described) if described.left_out.is_empty() => {
+            Check::ok(id, format!("{} tools come of `{}`", described.tools, file.display()))
+        }
+        Probe::Found(described) => Check::ok(
+            id,
+            format!(
+                "{} tools come of `{}`; operations left out: {}; `interlock catalog scan {}` says which and why",
+                described.tools,
+                file.display(),
+                described.left_out.len(),
+                server.name
+            ),
+        ),
+        Probe::Failed(why) => Check::fail(
+            id,
+            why.clone(),
+            "mend the file, or write another one's name: an OpenAPI 3.0 or 3.1 description (JSON or YAML) for `openapi`, the \
+             result of an introspection query or schema definition language for `graphql`",
+        ),
     })
 }
 
@@ -106,7 +135,9 @@ fn listed(server: &Server, probe: &ServerProbe) -> Check {
 fn why_not(server: &Server, error: &str) -> String {
     let lower = error.to_ascii_lowercase();
     let remote = matches!(server.launch, Launch::Remote { .. });
-    let mend = if remote && lower.contains("421") {
+    let mend = if server.launch.document().is_some() {
+        "look at the document that describes it, and at its `url` and `headers`"
+    } else if remote && lower.contains("421") {
         "it answers 421 because it checks the `Host` header and does not know the name in its address: add that name (and port) to \
          the server's own list (`allowedHosts` or `allowed_hosts` in the MCP SDKs), or use an address that it knows"
     } else if remote && (lower.contains("401") || lower.contains("403")) {

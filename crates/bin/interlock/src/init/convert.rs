@@ -143,7 +143,7 @@ impl Work<'_> {
                 self.notes.push("its address is not encrypted: credentials are sent only over https".to_owned());
             }
         }
-        Launch::Remote { url, headers: self.settings("headers", headers) }
+        Launch::Remote { url, headers: self.settings("headers", headers), document: None }
     }
 
     /// A path to a program, from the project's directory on where it is relative.

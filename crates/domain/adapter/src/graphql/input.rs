@@ -94,8 +94,9 @@ impl<'s> Input<'s> {
             ("Float", _) => &["number"],
             ("String", _) => &["string"],
             ("Boolean", _) => &["boolean"],
-            // Section 3.5.5: strings and integers are accepted.
-            ("ID", _) => &["string", "integer"],
+            // Section 3.5.5: integers are accepted as well, but whatever can be written as one can be written as a string,
+            // and of a type that may be either no policy could read the value.
+            ("ID", _) => &["string"],
             // What a scalar of the API's own takes, only the API knows.
             (_, Some(Type::Scalar)) => return Ok(()),
             (_, Some(Type::Enum { .. } | Type::Input { .. })) => {

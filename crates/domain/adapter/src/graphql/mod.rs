@@ -22,7 +22,7 @@ mod tests;
 pub use field::{Field, OperationType};
 pub use selection::SelectionFault;
 
-use crate::import::{DescriptionError, Import, LeftOut, Note, NoteKind, Reason};
+use crate::import::{About, DescriptionError, Import, LeftOut, Note, NoteKind, Reason};
 use crate::limits::Limits;
 use crate::name::{self, Candidate};
 use crate::refs::Refs;
@@ -49,7 +49,7 @@ pub fn import(text: &[u8], levels: usize, limits: &Limits) -> Result<Import<Fiel
     if text.len() > limits.bytes {
         return Err(DescriptionError::TooLarge { len: text.len(), max: limits.bytes });
     }
-    let mut import = Import { tools: Vec::new(), left_out: Vec::new(), notes: Vec::new() };
+    let mut import = Import { tools: Vec::new(), left_out: Vec::new(), notes: Vec::new(), about: About::default() };
     let schema = Arc::new(read(text, limits, &mut import.left_out)?);
     let mut sites = Vec::new();
     for (kind, name) in [(OperationType::Query, &schema.query), (OperationType::Mutation, &schema.mutation)] {

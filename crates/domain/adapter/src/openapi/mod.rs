@@ -26,7 +26,7 @@ pub use template::TemplateFault;
 pub use value::ValueFault;
 
 use crate::http::Method;
-use crate::import::{DescriptionError, Import, LeftOut, Note, Reason};
+use crate::import::{About, DescriptionError, Import, LeftOut, Note, Reason};
 use crate::limits::Limits;
 use crate::name::{self, Candidate};
 use crate::quote::visible;
@@ -54,6 +54,24 @@ enum Version {
 /// [`DescriptionError`] if the document as a whole cannot be read; what is wrong with single operations is in
 /// [`Import::left_out`].
 pub fn import(text: &[u8], limits: &Limits) -> Result<Import<Operation>, DescriptionError> {
+    import_beside(text, &Beside::default(), limits)
+}
+
+/// What the gateway sends with every request, by name: no arguments, whatever the description says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Header fields.
+    pub headers: Vec<String>,
+    /// Cookies.
+    pub cookies: Vec<String>,
+}
+
+/// The same as [`import`] where the gateway sends something with every request.
+///
+/// # Errors
+///
+/// As [`import`].
+pub fn import_beside(text: &[u8], beside: &Beside, limits: &Limits) -> Result<Import<Operation>, DescriptionError> {
     if text.len() > limits.bytes {
         return Err(DescriptionError::TooLarge { len: text.len(), max: limits.bytes });
     }
@@ -62,7 +80,11 @@ pub fn import(text: &[u8], limits: &Limits) -> Result<Import<Operation>, Descrip
     let json = Json::parse(&*text, limits.json())?;
     let mut refs = Refs::new(json.root(), limits.work);
     let version = version(&mut refs)?;
-    let reserved = Arc::new(reserved(&mut refs));
+    let about = about(&mut refs);
+    let mut reserved = reserved(&mut refs);
+    beside.headers.iter().for_each(|name| reserved.insert(Location::Header, name));
+    beside.cookies.iter().for_each(|name| reserved.insert(Location::Cookie, name));
+    let reserved = Arc::new(reserved);
     let common = Common { version, reserved, limits };
     let mut left_out = Vec::new();
     let sites = sites(&mut refs, limits, &mut left_out)?;
@@ -70,7 +92,7 @@ pub fn import(text: &[u8], limits: &Limits) -> Result<Import<Operation>, Descrip
         return Err(DescriptionError::Exhausted);
     }
     let candidates: Vec<Candidate> = sites.iter().map(|site| candidate(&mut refs, site)).collect();
-    let mut import = Import { tools: Vec::new(), left_out, notes: Vec::new() };
+    let mut import = Import { tools: Vec::new(), left_out, notes: Vec::new(), about };
     let mut total = 0_usize;
     for (site, name) in sites.iter().zip(name::assign(&candidates)) {
         let mut kinds = Vec::new();
@@ -108,6 +130,13 @@ fn version(refs: &mut Refs<'_>) -> Result<Version, DescriptionError> {
             Err(DescriptionError::Version { found: found.unwrap_or_default() })
         }
     }
+}
+
+/// "Info Object".
+fn about(refs: &mut Refs<'_>) -> About {
+    let Some(info) = refs.get(refs.root(), "info") else { return About::default() };
+    let mut text = |name| refs.text(info, name).map(|t| t.trim().to_owned()).unwrap_or_default();
+    About { title: text("title"), version: text("version") }
 }
 
 /// The parameters of the security schemes: a key in a header, query or cookie ("Security Scheme Object").

@@ -93,7 +93,8 @@ impl Operation {
     }
 
     /// The tool object (MCP server/tools, "Tool"), as JSON. The input schema is JSON Schema 2020-12; `_meta` has
-    /// `interlock/http` with `method` and `path`.
+    /// `interlock/http` with `method`, `path` and, for each argument, where it goes in the request and how: what is sent
+    /// for a call follows from the definition, so that who approved the one has approved the other.
     #[must_use]
     pub const fn definition(&self) -> &Bytes {
         &self.definition
@@ -285,11 +286,37 @@ fn definition<'a>(
     out.extend_from_slice(site.method.as_str().as_bytes());
     out.extend_from_slice(b"\",\"path\":");
     quote(&site.path, &mut out);
+    write_ways(names, described, body.map(|(body, _)| body), &common.reserved, &mut out);
     out.extend_from_slice(b"}}}");
     if out.len() > common.limits.definition_bytes || Json::parse(&out, Limits::DEFINITION).is_err() {
         return Err(Reason::TooLarge);
     }
     Ok(out.into())
+}
+
+/// Appends `,"arguments":{...}`: where each goes, unless there are none.
+fn write_ways(
+    names: &[String],
+    described: &[Described<'_>],
+    body: Option<&Body>,
+    reserved: &Reserved,
+    out: &mut Vec<u8>,
+) {
+    if names.is_empty() && body.is_none() {
+        return;
+    }
+    let set_apart = reserved.in_query();
+    key("arguments", out);
+    out.push(b'{');
+    for (name, described) in names.iter().zip(described) {
+        key(name, out);
+        quote(&described.parameter.way(&set_apart), out);
+    }
+    if let Some(body) = body {
+        key(BODY, out);
+        quote(&format!("body, {}", body.media_type), out);
+    }
+    out.push(b'}');
 }
 
 fn write_schema<'a>(

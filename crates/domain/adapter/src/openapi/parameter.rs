@@ -63,6 +63,21 @@ enum Style {
     Json,
 }
 
+impl Style {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Label => "label",
+            Self::Matrix => "matrix",
+            Self::Form => "form",
+            Self::SpaceDelimited => "spaceDelimited",
+            Self::PipeDelimited => "pipeDelimited",
+            Self::DeepObject => "deepObject",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// A parameter, without its schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Parameter {
@@ -96,6 +111,19 @@ pub enum ParameterFault {
 }
 
 impl Parameter {
+    /// Where its argument goes and how it is spelled there, in words: `query tag, form, exploded`. Members of an exploded
+    /// object become names in the query, but none of `set_apart`.
+    pub(super) fn way(&self, set_apart: &[&str]) -> String {
+        let Self { name, location, required: _, style, explode, allow_reserved } = self;
+        let mut way = format!("{} {name}, {}", location.as_str(), style.as_str());
+        way.push_str(if *explode { ", exploded" } else { "" });
+        way.push_str(if *allow_reserved { ", reserved characters allowed" } else { "" });
+        if *explode && *location == Location::Query && !set_apart.is_empty() {
+            way.push_str(&format!(", save {}", set_apart.join(" ")));
+        }
+        way
+    }
+
     /// Reads a parameter object (references followed before), and gives its schema; `None` where any value will do.
     pub(super) fn read<'a>(refs: &mut Refs<'a>, view: View<'a>) -> Result<(Self, Option<View<'a>>), ParameterFault> {
         let name = refs.text(view, "name").ok_or(ParameterFault::Form)?.into_owned();

@@ -93,6 +93,14 @@ impl Reserved {
         self.schemes.insert((location, plain(name)));
     }
 
+    /// The names of this description's own that are the gateway's in the query, in order.
+    pub(super) fn in_query(&self) -> Vec<&str> {
+        let own = self.schemes.iter().filter(|(location, _)| *location == Location::Query);
+        let mut names: Vec<&str> = own.map(|(_, name)| name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Whether the parameter is the gateway's.
     pub(super) fn has(&self, location: Location, name: &str) -> bool {
         let name = plain(name);

@@ -36,11 +36,75 @@ fn operation(path: &str, parameters: Value) -> Operation {
     import.tools.first().unwrap_or_else(|| panic!("{:?}", import.left_out)).clone()
 }
 
+fn without_arguments(mut http: Value) -> Value {
+    http.as_object_mut().unwrap().remove("arguments");
+    http
+}
+
+#[test]
+fn a_definition_says_all_that_decides_what_is_sent() {
+    let of = |parameters: Value| definition(&operation("/t/{id}", parameters));
+    let id = json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"}});
+    let q = |more: Value| {
+        let mut q = json!({"name": "q", "in": "query", "schema": {"type": "array"}});
+        q.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!([id, q])
+    };
+    let plain = of(q(json!({})));
+    assert_eq!(
+        plain["_meta"]["interlock/http"]["arguments"],
+        json!({"id": "path id, simple", "q": "query q, form, exploded"})
+    );
+    for other in [
+        json!({"in": "cookie"}),
+        json!({"in": "header"}),
+        json!({"explode": false}),
+        json!({"style": "pipeDelimited"}),
+        json!({"allowReserved": true}),
+    ] {
+        let mut found = of(q(other.clone()));
+        assert_ne!(found, plain, "{other}");
+        found["_meta"] = plain["_meta"].clone();
+        assert_eq!(found, plain, "nothing else would tell them apart: {other}");
+    }
+    let schemes = |name: &str| {
+        let text = json!({"openapi": "3.1.1",
+            "paths": {"/t/{id}": {"get": {"operationId": "t", "parameters": q(json!({}))}}},
+            "components": {"securitySchemes": {"k": {"type": "apiKey", "in": "query", "name": name}}}});
+        definition(&tools(text.to_string().as_bytes()).tools[0])["_meta"]["interlock/http"]["arguments"]["q"].clone()
+    };
+    assert_eq!(schemes("Shop_Key"), "query q, form, exploded, save shop-key");
+    let body = |media: &str| {
+        let text = json!({"openapi": "3.1.1", "paths": {"/t": {"post": {"requestBody": {"content": {media: {}}}}}}});
+        definition(&tools(text.to_string().as_bytes()).tools[0])["_meta"]["interlock/http"]["arguments"].clone()
+    };
+    assert_eq!(body("application/json"), json!({"body": "body, application/json"}));
+    assert_eq!(body("text/plain"), json!({"body": "body, text/plain; charset=utf-8"}));
+}
+
+#[test]
+fn the_gateways_own_headers_are_no_arguments() {
+    let parameters = json!([{"name": "X-Tenant", "in": "header", "required": true}, {"name": "X-Other", "in": "header"},
+        {"name": "SID", "in": "cookie"}]);
+    let text = json!({"openapi": "3.1.1", "info": {"title": " Shop ", "version": "2"},
+        "paths": {"/": {"get": {"operationId": "t", "parameters": parameters}}}});
+    let beside = Beside { headers: vec!["x-tenant".into()], cookies: vec!["sid".into()] };
+    let import = import_beside(text.to_string().as_bytes(), &beside, &Limits::DEFAULT).unwrap();
+    let tool = &import.tools[0];
+    assert_eq!(definition(tool)["inputSchema"]["properties"].as_object().unwrap().len(), 1);
+    assert!(call(tool, r#"{"X-Tenant":"other"}"#).is_err() && call(tool, r#"{"sid":"other"}"#).is_err());
+    assert!(call(tool, "{}").unwrap().headers.is_empty());
+    assert_eq!((&*import.about.title, &*import.about.version), ("Shop", "2"));
+}
+
 #[test]
 fn orders_are_tools() {
     let import = tools(ORDERS);
-    let found: Vec<(&str, Value)> =
-        import.tools.iter().map(|t| (t.name(), definition(t)["_meta"]["interlock/http"].clone())).collect();
+    let found: Vec<(&str, Value)> = import
+        .tools
+        .iter()
+        .map(|t| (t.name(), without_arguments(definition(t)["_meta"]["interlock/http"].clone())))
+        .collect();
     let http = |method: &str, path: &str| json!({"method": method, "path": path});
     assert_eq!(
         found,

@@ -1,5 +1,6 @@
 //! Whole sessions against servers that misbehave in every way we know of.
 
+mod adapted;
 mod fake_http;
 mod fake_sse;
 mod http;
