@@ -29,7 +29,7 @@ def free_port():
 class Project:
     """A configured gateway in a directory of its own."""
 
-    def __init__(self, servers, policy="starter", settings="", directory=None):
+    def __init__(self, servers, policy="starter", settings="", directory=None, api=None):
         self.dir = pathlib.Path(directory or tempfile.mkdtemp(dir=os.environ.get("SUITE_TMP")))
         self.dir.mkdir(parents=True, exist_ok=True)
         (self.dir / "passphrase").write_text("correct horse battery\n")
@@ -38,7 +38,7 @@ class Project:
         self.interlock("init", "--from", str(self.dir / "host.json"), "--dir", str(self.dir), "--policy", policy, "--owner", "ada@example.org")
         self.config = self.dir / "interlock.toml"
         with self.config.open("a") as config:
-            config.write(f'\n[listen]\nmcp = "127.0.0.1:{self.port}"\n{settings}')
+            config.write(f'\n[listen]\nmcp = "127.0.0.1:{self.port}"\napi = {json.dumps(f"127.0.0.1:{api}" if api else False)}\n{settings}')
         self.daemon = None
         self.keys = {}
 

@@ -1,6 +1,7 @@
 //! The engine: the world, the ports, and the one function that every call goes through.
 
 use crate::front::{Aside, CallResponse, Caller, Endpoint, Governed, NoReply, NotIdentified};
+use crate::observe::{Observer, Watch};
 use crate::ports::{
     Append, AppendError, Appended, Clock, Effect, Ledger, Outgoing, Payload, Session, Slot, Upstream, UpstreamFault,
 };
@@ -16,8 +17,8 @@ use interlock_ledger::entry::{CallStatus, Entry, Event, OutcomeRecord, OutcomeTi
 use interlock_mcp::{Ask, Mirrored, Offers, Request, Response, RpcError};
 use interlock_model::{CallId, Code, Digest, Mode, Outcome, SessionId, UnixMillis};
 use interlock_policy::Subject;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The edges an engine is put together from.
@@ -40,7 +41,8 @@ pub struct Engine<P: Ports> {
     pub(crate) upstream: P::Upstream,
     world: ArcSwap<World>,
     unbound: Arc<Agent>,
-    in_flight: AtomicUsize,
+    pub(crate) in_flight: AtomicUsize,
+    pub(crate) observer: OnceLock<Box<dyn Observer>>,
 }
 
 /// A call whose intent the ledger has, or is just taking. Only [`Engine::record`] makes one, and only
@@ -56,8 +58,8 @@ struct Recorded<'a, P: Ports, F> {
 struct Executed<'a, P: Ports> {
     permitted: Permitted,
     answer: Result<Response, UpstreamFault>,
-    /// It is a question that goes to the client with the answer to another call.
-    shown: bool,
+    /// How it ended, where it ends without an answer that comes here.
+    ended: Option<CallStatus>,
     upstream_us: u64,
     open: OpenCall<'a, P>,
 }
@@ -86,6 +88,7 @@ impl<P: Ports> Engine<P> {
             world: ArcSwap::from_pointee(world),
             unbound: Arc::new(unbound),
             in_flight: AtomicUsize::new(0),
+            observer: OnceLock::new(),
         })
     }
 
@@ -123,7 +126,7 @@ impl<P: Ports> Engine<P> {
         call: CallId,
         toward: Toward<'_>,
     ) -> Result<Released, Refused> {
-        let identified = self.identified(caller, asked, call).await?;
+        let identified = self.identified(caller, asked, call).await?.acting_itself(matches!(toward, Toward::Caller));
         let world = self.settled_world(&identified).await;
         let resolved = identified.resolve(world, self.clock.monotonic_us())?;
         let stated = resolved.state(self.clock.monotonic_us())?;
@@ -217,7 +220,7 @@ impl<P: Ports> Engine<P> {
         let begun = self.clock.monotonic_us();
         let identified = permitted.prior.identified();
         let settings = &permitted.prior.world().settings;
-        open.sent = true;
+        open.sent = !matches!(toward, Toward::Caller);
         let answer = match toward {
             Toward::Server(client) => {
                 let outgoing = Outgoing {
@@ -232,13 +235,20 @@ impl<P: Ports> Engine<P> {
                     capabilities: identified.caller.capabilities.clone(),
                     log_level: identified.caller.log_level,
                     timeout: Duration::from_millis(settings.call_timeout_ms),
+                    trace: identified.caller.trace.clone(),
                 };
                 self.upstream.forward(outgoing, &Between::new(self, &permitted, client)).await
             }
             Toward::Client(client) => client.ask(identified.request.clone()).await.map_err(unasked),
-            Toward::Shown => Err(UpstreamFault { code: Code::Cancelled, sent: true, detail: String::new() }),
+            Toward::Shown | Toward::Caller => {
+                Err(UpstreamFault { code: Code::Cancelled, sent: true, detail: String::new() })
+            }
         };
-        let shown = matches!(toward, Toward::Shown);
+        let ended = match toward {
+            Toward::Server(_) | Toward::Client(_) => None,
+            Toward::Shown => Some(CallStatus::Shown),
+            Toward::Caller => Some(CallStatus::Answered),
+        };
         let upstream_us = self.clock.monotonic_us().saturating_sub(begun);
         if let Some(durable) = durable
             && let Err(e) = durable.await
@@ -246,21 +256,21 @@ impl<P: Ports> Engine<P> {
             open.forget();
             return Err(Refusal::not_recorded(&e));
         }
-        Ok(Executed { permitted, answer, shown, upstream_us, open })
+        Ok(Executed { permitted, answer, ended, upstream_us, open })
     }
 
     /// Records the outcome and lets the answer go. The outcome's entry is queued before the answer leaves
     /// and follows its intent; it is waited for only where it raises the session's labels, since the next
     /// call must not be judged without them. A crash in between leaves the call `unknown`, never unrecorded.
     async fn release(&self, executed: Executed<'_, P>) -> Result<Released, Refused> {
-        let Executed { permitted, answer, shown, upstream_us, mut open } = executed;
+        let Executed { permitted, answer, ended, upstream_us, mut open } = executed;
         let session = permitted.session().clone();
         let payload = answer.as_ref().ok().and_then(|response| {
             let value = response.result().or_else(|| response.error())?;
             Some(response.bytes().slice(value.span()))
         });
-        let status = if shown { CallStatus::Shown } else { status(&answer) };
-        let code = answer.as_ref().err().map(|fault| fault.code).filter(|_| !shown);
+        let status = ended.unwrap_or_else(|| status(&answer));
+        let code = answer.as_ref().err().map(|fault| fault.code).filter(|_| ended.is_none());
         let commitment = payload.as_ref().map(|bytes| session.key.commit(RESULT, &[bytes]));
         // Another call of this session may raise labels at the same moment, and the store takes no set that
         // lacks what it has. Each further round means that the labels rose, and there are only so many.
@@ -321,6 +331,8 @@ pub(crate) enum Toward<'a> {
     Client(&'a dyn Aside),
     /// To the client, with the answer to another call; the reply comes with that call's next leg.
     Shown,
+    /// Nowhere: the decision is what was asked for, and the caller acts itself.
+    Caller,
 }
 
 /// A call that is over and recorded, with what came of it.
@@ -478,10 +490,10 @@ impl<P: Ports> Drop for OpenCall<'_, P> {
 }
 
 /// Counts a call for as long as it lives.
-struct InFlight<'a>(&'a AtomicUsize);
+pub(crate) struct InFlight<'a>(&'a AtomicUsize);
 
 impl<'a> InFlight<'a> {
-    fn enter(count: &'a AtomicUsize, most: usize) -> Option<Self> {
+    pub(crate) fn enter(count: &'a AtomicUsize, most: usize) -> Option<Self> {
         let entered = Self(count);
         (count.fetch_add(1, Ordering::Relaxed) < most).then_some(entered)
     }
@@ -522,16 +534,23 @@ impl<P: Ports> Governed for Engine<P> {
     async fn ask(&self, caller: Caller, ask: Ask, request: Request, aside: &dyn Aside) -> CallResponse {
         let (id, revision) = (request.id().clone(), caller.revision);
         let call = CallId::new(self.clock.now(), self.clock.entropy());
+        let mut watch = self.watch(&caller, ask, &request, call);
         let most = self.world.load().settings.max_in_flight;
         let Some(_in_flight) = InFlight::enter(&self.in_flight, most) else {
+            watch.answered(Some(Code::Overloaded));
             return Refusal::deny(Code::Overloaded, "too many calls at once").answer(&id, revision, ask, call);
         };
         if let Ask::List(listed) = ask {
-            return self.list_offers(caller, listed, request, aside).await;
+            let answer = self.list_offers(caller, listed, request, aside).await;
+            watch.answered(None);
+            return answer;
         }
-        match self.asked(caller, ask, request, call, aside).await {
+        match self.asked(caller, ask, request, call, aside, &mut watch).await {
             Ok(answer) => answer,
-            Err(refused) => self.refuse(refused).await.answer(&id, revision, ask, call),
+            Err(refused) => {
+                watch.refused(&refused);
+                self.refuse(refused).await.answer(&id, revision, ask, call)
+            }
         }
     }
 
@@ -573,8 +592,10 @@ impl<P: Ports> Engine<P> {
         request: Request,
         call: CallId,
         aside: &dyn Aside,
+        watch: &mut Watch<'_, P>,
     ) -> Result<CallResponse, Refused> {
         let released = self.path(caller, (request, Aim::Named(ask)), call, Toward::Server(aside)).await?;
+        watch.released(&released);
         self.show_questions(&released).await?;
         Ok(released.respond(ask, self.clock.now()))
     }

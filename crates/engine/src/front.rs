@@ -1,5 +1,6 @@
 //! What fronts (HTTP, stdio) ask of the engine. One implementation, the engine; tests of fronts have a fake.
 
+use crate::trace::Trace;
 use bytes::Bytes;
 use interlock_identity::Principal;
 use interlock_mcp::{Ask, Mirrored, Notification, Offers, Request, Response, Revision, RpcError};
@@ -28,6 +29,8 @@ pub struct Caller {
     pub capabilities: Bytes,
     /// The mildest log lines that a legacy client wants; requests of modern clients say it themselves.
     pub log_level: Option<&'static str>,
+    /// Where the request stands in a trace, as its HTTP headers say.
+    pub trace: Option<Trace>,
     /// [`crate::ports::Clock::monotonic_us`] when the last byte of the request had arrived.
     pub received_us: u64,
 }

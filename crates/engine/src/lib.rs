@@ -4,11 +4,13 @@
 //! The path itself is [`Engine::call_tool`](engine::Engine), in `engine.rs`; what each step produces is in `stages.rs`.
 
 mod asked;
+pub mod authorize;
 mod drift;
 mod engine;
 pub mod front;
 mod join;
 mod listing;
+mod observe;
 pub mod ports;
 mod question;
 mod refusal;
@@ -16,8 +18,11 @@ mod relay;
 mod seal;
 mod stages;
 mod stepup;
+mod trace;
 mod world;
 
 pub use asked::Question;
 pub use engine::{Engine, Ports};
+pub use observe::{Observed, Observer};
+pub use trace::Trace;
 pub use world::{Quarantine, Settings, World};

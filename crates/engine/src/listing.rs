@@ -128,7 +128,7 @@ impl<P: Ports> Engine<P> {
     ) -> Result<Response, (Refusal, CallId)> {
         let call = CallId::new(self.clock.now(), self.clock.entropy());
         let aim = Aim::List(Ask::List(listed), server.clone());
-        match self.path(caller.clone(), (request, aim), call, Toward::Server(aside)).await {
+        match Box::pin(self.path(caller.clone(), (request, aim), call, Toward::Server(aside))).await {
             Ok(released) => released.answer.map_err(|fault| (Refusal::deny(fault.code, fault.detail), call)),
             Err(refused) => Err((self.refuse(refused).await, call)),
         }
@@ -177,7 +177,7 @@ impl<P: Ports> Engine<P> {
         for server in servers {
             let call = CallId::new(self.clock.now(), self.clock.entropy());
             let asked = (request.clone(), Aim::Log(server));
-            match self.path(caller.clone(), asked, call, Toward::Server(&Deaf)).await {
+            match Box::pin(self.path(caller.clone(), asked, call, Toward::Server(&Deaf))).await {
                 Ok(_) => told = true,
                 Err(why) => refused = Some((self.refuse(why).await, call)),
             }

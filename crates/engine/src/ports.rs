@@ -189,8 +189,9 @@ pub struct Answered {
 ///     let timeout = std::time::Duration::from_secs(1);
 ///     let revision = interlock_mcp::Revision::NEWEST_LEGACY;
 ///     let (name, arguments, state, capabilities, log_level) = (None, None, None, Default::default(), None);
+///     let trace = None;
 ///     interlock_engine::ports::Outgoing {
-///         call, agent, server, name, request, arguments, state, revision, capabilities, log_level, timeout
+///         call, agent, server, name, request, arguments, state, revision, capabilities, log_level, timeout, trace
 ///     }
 /// }
 /// ```
@@ -219,6 +220,8 @@ pub struct Outgoing {
     pub log_level: Option<&'static str>,
     /// How long the server may take.
     pub timeout: Duration,
+    /// Where the request stands in a trace, for servers over HTTP.
+    pub trace: Option<crate::Trace>,
 }
 
 /// Why there is no answer.

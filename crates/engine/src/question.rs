@@ -71,7 +71,8 @@ impl<P: Ports> Engine<P> {
         }
         let call = CallId::new(self.clock.now(), self.clock.entropy());
         let aim = Aim::Question(question, server.clone(), within);
-        match self.path(caller.clone(), (asked, aim), call, Toward::Client(client)).await {
+        // A question is a call within a call: its state is apart, so that the stack is that of one.
+        match Box::pin(self.path(caller.clone(), (asked, aim), call, Toward::Client(client))).await {
             Ok(Released { answer, .. }) => answer.map_err(|fault| NoReply { code: fault.code, reason: fault.detail }),
             Err(refused) => {
                 let Refusal { code, reason, .. } = self.refuse(refused).await;
@@ -102,7 +103,7 @@ impl<P: Ports> Engine<P> {
             }
             let call = CallId::new(self.clock.now(), self.clock.entropy());
             let aim = Aim::Question(question, server.clone(), identified.call);
-            self.path(caller.clone(), (asked, aim), call, Toward::Shown).await?;
+            Box::pin(self.path(caller.clone(), (asked, aim), call, Toward::Shown)).await?;
         }
         Ok(())
     }

@@ -48,6 +48,8 @@ pub(crate) struct Identified {
     pub(crate) call: CallId,
     pub(crate) at: UnixMillis,
     pub(crate) session: Arc<Session>,
+    /// The caller only asks, and acts itself: nothing is sent.
+    pub(crate) acts_itself: bool,
     aim: Aim,
     calls_before: u64,
 }
@@ -61,7 +63,12 @@ impl Identified {
         session: Arc<Session>,
     ) -> Self {
         let calls_before = session.calls.fetch_add(1, Ordering::Relaxed);
-        Self { caller, request, call, at, session, aim, calls_before }
+        Self { caller, request, call, at, session, acts_itself: false, aim, calls_before }
+    }
+
+    /// Says whether the caller only asks, and acts itself.
+    pub(crate) fn acting_itself(self, acts_itself: bool) -> Self {
+        Self { acts_itself, ..self }
     }
 
     /// What the request names: where, and as what.
@@ -432,6 +439,12 @@ impl Decided {
         &self.prior.prior.prior.prior
     }
 
+    /// Whether what policy denies is stopped. Who only asks is told the decision in every mode: what the mode lets
+    /// through, it lets through here, and nothing of this goes through here.
+    pub(crate) fn stops(&self) -> bool {
+        self.identified().acts_itself || self.world().settings.mode.stops()
+    }
+
     pub(crate) const fn call_digest(&self) -> Commitment {
         self.prior.prior.call_digest
     }
@@ -479,6 +492,11 @@ impl Decided {
     /// Refuses for the reason that policy gave.
     pub(crate) fn refuse_as_decided(self, now_us: u64) -> Refused {
         let decision = &self.decision;
+        if decision.outcome == Outcome::Modify {
+            let reason = "policy permits this call only with changes, and whoever acts without the gateway cannot be \
+                          held to them; make the call through it";
+            return self.refuse(Refusal::deny(Code::PolicyDenied, reason), now_us);
+        }
         let refusal = Refusal {
             code: decision.code.unwrap_or(Code::PolicyDenied),
             outcome: decision.outcome,
@@ -493,12 +511,13 @@ impl Decided {
     /// Lets the call go on, or gives it back where policy did not say so and the mode stops what it did not: the
     /// only other way in is an approval that was just consumed in memory, and the store checks it again.
     pub(crate) fn permit(self, approval: Option<Approval>) -> Result<Permitted, Box<Self>> {
-        let allowed = matches!(self.decision.outcome, Outcome::Allow | Outcome::Modify);
-        if allowed || !self.world().settings.mode.stops() {
-            Ok(Permitted { prior: self, approval })
-        } else {
-            Err(Box::new(self))
-        }
+        let allowed = match self.decision.outcome {
+            Outcome::Allow => true,
+            // Nobody here would make the changes for a caller that acts itself.
+            Outcome::Modify => !self.identified().acts_itself,
+            Outcome::Deny | Outcome::StepUp | Outcome::Defer => false,
+        };
+        if allowed || !self.stops() { Ok(Permitted { prior: self, approval }) } else { Err(Box::new(self)) }
     }
 }
 
@@ -557,12 +576,20 @@ impl Permitted {
             tier: decision.tier,
         };
         let mut record = weighed.prior.record(None, weighed.findings.clone(), decided, now_us);
-        // No obligation of this build changes arguments: what is sent is what was received.
-        record.arguments.sent = Some(record.arguments.received);
-        record.arguments.sent_bytes = Some(bytes.len() as u64);
+        // No obligation of this build changes arguments: what is sent is what was received. Where the caller acts
+        // itself nothing is sent, and by that the entry is told from one that announces a call of ours.
+        if !self.prior.identified().acts_itself {
+            record.arguments.sent = Some(record.arguments.received);
+            record.arguments.sent_bytes = Some(bytes.len() as u64);
+        }
         record.approval = self.approval.as_ref().map(|a| a.statement.id);
-        record.obligations = decision.obligations.labels.iter().map(|label| format!("label:{label}")).collect();
+        record.obligations = self.obligations();
         record
+    }
+
+    /// What policy wants done with the call or its result, as entries spell it.
+    pub(crate) fn obligations(&self) -> Vec<String> {
+        self.prior.decision.obligations.labels.iter().map(|label| format!("label:{label}")).collect()
     }
 
     /// The session's labels once this call's result is released, if they rise: what the policies that

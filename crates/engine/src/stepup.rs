@@ -12,7 +12,7 @@ use std::sync::Arc;
 impl<P: Ports> Engine<P> {
     /// Lets the call go on, or says why not. In `advisory` and `silent` mode a denial lets it go on too.
     pub(crate) async fn permit(&self, decided: Decided) -> Result<Permitted, Refused> {
-        if decided.decision.outcome == Outcome::StepUp && decided.world().settings.mode.stops() {
+        if decided.decision.outcome == Outcome::StepUp && decided.stops() {
             return self.step_up(decided).await;
         }
         decided.permit(None).map_err(|decided| decided.refuse_as_decided(self.clock.monotonic_us()))

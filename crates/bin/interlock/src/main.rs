@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 fn run() -> ExitCode {
     let cli = cli::Cli::parse();
     let json = cli.json;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(e) => {
             eprintln!("interlock: cannot start: {e}");
@@ -55,4 +55,12 @@ fn run() -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// Stack of a worker. A call within a call (a server asks while it works) is some hundred frames deep, and unoptimised
+/// builds keep every state of a call on it; only what is touched takes memory.
+const STACK: usize = 8 << 20;
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()
 }

@@ -37,6 +37,21 @@ fn refusals_show_the_place_and_say_what_to_write() {
             "4:17",
             &["callers without a key"],
         ),
+        (
+            "version = 1\n[telemetry]\notlp = \"https://a:4318\"\n",
+            "3:8",
+            &["http://127.0.0.1:4318", "TLS is not spoken"],
+        ),
+        ("version = 1\n[telemetry]\notel = 1\n", "3:1", &["did you mean `otlp`?"]),
+        ("version = 1\n[listen]\napi = true\n", "3:7", &["not an address and a port", "or `false`"]),
+        ("version = 1\n[listen]\napi = \"localhost\"\n", "3:7", &["not an address and a port", "127.0.0.1:7421"]),
+        ("version = 1\n[listen]\napi = 7421\n", "3:7", &["an address and a port, or `false`"]),
+        ("version = 1\n[listen]\napi = \"0.0.0.0:7421\"\n", "3:7", &["in the clear", "`listen.tls`"]),
+        (
+            "version = 1\n[listen]\nallow_unbound = true\napi = \"0.0.0.0:7421\"\n",
+            "4:7",
+            &["callers without a key", "0.0.0.0:7421"],
+        ),
         ("version = 1\n[listen]\nallowed_origins = [\"*\"]\n", "3:20", &["let every page in"]),
         ("version = 1\n[listen]\nallowed_origins = [\"null\"]\n", "3:20", &["let every page in"]),
         ("version = 1\n[listen]\nallowed_hosts = [\"https://a\"]\n", "3:18", &["no scheme"]),
@@ -127,6 +142,21 @@ fn a_certificate_makes_the_address_https() {
     let files = secured.tls.unwrap();
     assert_eq!(files.certificate, Path::new("/srv/gateway/tls/c.pem"), "from the file's directory on");
     assert_eq!(files.key, Path::new("/etc/k.pem"));
+}
+
+#[test]
+fn the_api_is_on_loopback_or_secured_or_off() {
+    let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\" }\n";
+    for (lines, url) in [
+        (String::new(), Some("http://127.0.0.1:7421")),
+        ("api = \"[::1]:9\"\n".to_owned(), Some("http://[::1]:9")),
+        ("api = false\n".to_owned(), None),
+        (format!("api = \"10.0.0.7:7421\"\n{tls}"), Some("https://10.0.0.7:7421")),
+        (format!("api = \"127.0.0.1:7421\"\n{tls}"), Some("http://127.0.0.1:7421")),
+    ] {
+        let listen = parse(&format!("version = 1\n[listen]\n{lines}")).unwrap().listen;
+        assert_eq!(listen.api_url().as_deref(), url, "{lines}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Fronts toward hosts: streamable HTTP, stdio, the administration socket.
+//! Fronts toward hosts: streamable HTTP, stdio, the administration socket; and what is told to those who watch.
 //!
 //! In scope: transports, limits on what comes in, protocol eras, sessions, who presents which key.
 //! Out of scope: deciding and forwarding, which is the engine's ([`interlock_engine::front::Governed`]).
@@ -12,6 +12,7 @@ pub mod http;
 mod legacy;
 mod line;
 mod modern;
+pub mod otlp;
 mod parking;
 mod side;
 mod stamp;
@@ -23,7 +24,8 @@ pub use admin::{
     AdminBindError, AdminClient, AdminClientError, AdminError, AdminErrorKind, AdminItems, AdminOptions, AdminService,
     AdminSocket, HungUp, Items, McpStream, Peer, serve_admin,
 };
-pub use http::{HttpOptions, Published, SessionLimits, Tls, TlsError, TlsFiles, serve_http};
+pub use http::{HttpOptions, Published, SessionLimits, Tls, TlsError, TlsFiles, serve_api, serve_http};
+pub use otlp::{Collector, InvalidCollector, Otlp, OtlpOptions, otlp};
 pub use stdio::{StdioOptions, serve_stdio};
 
 /// How the gateway names itself to clients.

@@ -286,7 +286,7 @@ impl<G: Governed> Connection<G> {
         };
         let endpoint = self.options.endpoint.clone();
         let log_level = (era == Era::Legacy).then(|| self.shared.level.name());
-        let caller = Caller { principal, endpoint, revision, capabilities, log_level, received_us };
+        let caller = Caller { principal, endpoint, revision, capabilities, log_level, trace: None, received_us };
         let governed = self.governed.clone();
         let (sink, patience) = (Lined(self.out.clone()), self.options.question_timeout);
         let (shared, parking) = (self.shared.clone(), self.parking.clone());

@@ -15,9 +15,11 @@ use crate::stdio::peer as stdio;
 use crate::subscriptions::empty;
 use crate::wire::header::{self, ParamHeader};
 use crate::wire::outbound::{self, Differing, Style};
+use crate::wire::trace;
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use interlock_engine::Trace;
 use interlock_engine::front::Aside;
 use interlock_engine::ports::UpstreamFault;
 use interlock_mcp::answer::quote;
@@ -55,6 +57,8 @@ pub(crate) struct Call {
     pub(crate) log_level: Option<&'static str>,
     /// How long the server may take.
     pub(crate) timeout: Duration,
+    /// Where the request stands in a trace.
+    pub(crate) trace: Option<Trace>,
 }
 
 /// What came of a call.
@@ -664,12 +668,13 @@ impl Session {
         }
     }
 
-    /// The headers that repeat parts of this call's body; none toward a legacy server.
+    /// The headers that say where this call stands in a trace, and those that repeat parts of its body; none of the
+    /// latter toward a legacy server.
     fn call_headers(&self, call: &Call) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = call.trace.as_ref().map(trace::headers).unwrap_or_default();
         if self.style.envelope.is_none() {
-            return Vec::new();
+            return headers;
         }
-        let mut headers = Vec::with_capacity(4);
         headers.push((http::METHOD, header::encode(call.request.method())));
         let Some((at, name)) = &call.name else { return headers };
         if matches!(at, NameAt::Name | NameAt::Uri | NameAt::TaskId) {

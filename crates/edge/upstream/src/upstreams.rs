@@ -159,11 +159,22 @@ impl Upstream for Upstreams {
 
     async fn forward(&self, call: Outgoing, client: &dyn Aside) -> Result<Response, UpstreamFault> {
         let Outgoing {
-            agent, server, name, request, arguments, state, revision, capabilities, log_level, timeout, ..
+            agent,
+            server,
+            name,
+            request,
+            arguments,
+            state,
+            revision,
+            capabilities,
+            log_level,
+            timeout,
+            trace,
+            ..
         } = call;
         // Two agents that share a key share their turns; which ones do, nobody can arrange.
         let key = self.keys.hash_one(&agent);
-        let call = Call { name, key, request, arguments, state, revision, capabilities, log_level, timeout };
+        let call = Call { name, key, request, arguments, state, revision, capabilities, log_level, timeout, trace };
         self.send(&server, &call, client).await
     }
 

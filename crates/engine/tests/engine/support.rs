@@ -371,6 +371,7 @@ impl Bench {
             revision,
             capabilities: Bytes::new(),
             log_level: None,
+            trace: None,
             received_us: 0,
         }
     }

@@ -135,7 +135,7 @@ pub struct Runtime {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToolTranscript {
-    /// Calls the agent made, forwarded or refused.
+    /// Calls the agent made or asked about, whatever was decided.
     pub call_count: u64,
     /// Digest of the transcript's bytes.
     pub hash: Digest,

@@ -29,9 +29,11 @@ pub struct SessionSummary {
     pub last: u64,
     /// Calls that were forwarded.
     pub forwarded: u64,
+    /// Calls that were permitted to a caller that acts itself: nothing was forwarded, and what it did is not known.
+    pub answered: u64,
     /// Calls that were refused.
     pub denied: u64,
-    /// Forwarded calls without an outcome yet.
+    /// Permitted calls without an outcome yet.
     pub open: u64,
     /// The policy bundles that judged calls, in the order of their first use; without calls, the one in force.
     pub policies: Vec<PolicyRecord>,
@@ -56,10 +58,10 @@ impl SessionSummary {
     /// The value of the member `format` in a transcript's first line, by which a file is known to be one.
     pub const FORMAT: &'static str = "interlock-transcript";
 
-    /// Calls the agent made, forwarded or refused.
+    /// Calls the agent made or asked about, whatever was decided.
     #[must_use]
     pub const fn calls(&self) -> u64 {
-        self.forwarded + self.denied
+        self.forwarded + self.answered + self.denied
     }
 
     /// Summarises the entries of `session` among `entries`, which come in the order of the log.
@@ -186,6 +188,7 @@ pub struct SessionFold {
     first: u64,
     last: u64,
     forwarded: u64,
+    answered: u64,
     denied: u64,
     open: HashSet<CallId>,
     policies: Vec<PolicyRecord>,
@@ -219,6 +222,7 @@ impl SessionFold {
             first: 0,
             last: 0,
             forwarded: 0,
+            answered: 0,
             denied: 0,
             open: HashSet::new(),
             policies: Vec::new(),
@@ -282,7 +286,7 @@ impl SessionFold {
         let (agent, owner) = self.who.ok_or(TranscriptError::Empty)?;
         let policy = self.judged_by.or(self.in_force);
         let policies = if self.policies.is_empty() { policy.iter().cloned().collect() } else { self.policies };
-        let calls = self.forwarded + self.denied;
+        let calls = self.forwarded + self.answered + self.denied;
         Ok(SessionSummary {
             session: self.session,
             agent,
@@ -290,6 +294,7 @@ impl SessionFold {
             first: self.first,
             last: self.last,
             forwarded: self.forwarded,
+            answered: self.answered,
             denied: self.denied,
             open: self.open.len() as u64,
             policies,
@@ -322,7 +327,11 @@ impl SessionFold {
             Event::Session(event) => self.belongs(index, &event.agent, &event.owner)?,
             Event::Intent(record) => {
                 self.judged(index, record)?;
-                self.forwarded += 1;
+                // An entry that announces nothing to be sent is a permission for a caller that acts itself.
+                match record.arguments.sent {
+                    Some(_) => self.forwarded += 1,
+                    None => self.answered += 1,
+                }
                 self.open.insert(record.call);
             }
             Event::Denial(record) => {

@@ -181,7 +181,13 @@ fn session(record: &TrustRecord, transcript: Option<&[u8]>) -> Vec<Check> {
             "calls",
             record.tool_transcript.call_count == summary.calls(),
             format!("{} calls", record.tool_transcript.call_count),
-            format!("{}: {} forwarded, {} denied", summary.calls(), summary.forwarded, summary.denied),
+            format!(
+                "{}: {} forwarded, {} answered, {} denied",
+                summary.calls(),
+                summary.forwarded,
+                summary.answered,
+                summary.denied
+            ),
         ),
         Check::that("subject", agent.as_ref() == Some(&summary.agent), &record.subject, &summary.agent),
         Check::that(

@@ -77,6 +77,16 @@ fn result(verified: &Verified, name: &str) -> CheckResult {
 }
 
 #[test]
+fn what_was_permitted_to_a_caller_that_acts_itself_was_not_forwarded() {
+    let mut record = samples::call_record(5);
+    (record.arguments.sent, record.arguments.sent_bytes) = (None, None);
+    let mut entries = log();
+    entries[10] = samples::entry(5, Event::Intent(record));
+    let (_, summary) = fold(&entries);
+    assert_eq!((summary.forwarded, summary.answered, summary.denied, summary.calls()), (1, 1, 1, 3));
+}
+
+#[test]
 fn a_session_adds_up_and_its_transcript_tells_the_same() {
     let (transcript, summary) = fold(&log());
     assert_eq!((summary.first, summary.last), (3, 10));

@@ -35,6 +35,7 @@ pub enum Event {
     /// A call was refused. Nothing was sent.
     Denial(Box<CallRecord>),
     /// A call is about to be sent (or, for a read-only tool, may already be on its way; its result is not released before this is durable).
+    /// Where [`ArgumentsRecord::sent`] is absent, the caller acts itself and is about to be told that it may.
     Intent(Box<CallRecord>),
     /// What became of a call that an intent announced.
     Outcome(Box<OutcomeRecord>),
@@ -222,7 +223,7 @@ pub struct CallTiming {
     pub decided_us: u64,
 }
 
-/// How a forwarded call ended.
+/// How a call that was not refused ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallStatus {
@@ -240,6 +241,8 @@ pub enum CallStatus {
     Cancelled,
     /// A question of a server that went to the client with the answer to a call; the reply comes with its next leg.
     Shown,
+    /// The decision was given to a caller that acts itself; nothing was sent here, and what the caller did is not known.
+    Answered,
     /// The gateway stopped before it knew; closed by recovery.
     Unknown,
 }

@@ -23,7 +23,7 @@ pub use secrets::{SECRETS_FILE, Secrets, SecretsError};
 pub use server::{Document, Launch, Package, ResolvedLaunch, ResolvedServer, Server};
 pub use text::{TextError, decode, read_text};
 
-use interlock_gateway::TlsFiles;
+use interlock_gateway::{Collector, TlsFiles};
 use interlock_model::{Digest, Mode, ServerName};
 use std::{
     collections::BTreeMap,
@@ -62,6 +62,8 @@ pub struct Config {
     pub catalog: CatalogSource,
     /// What is too much.
     pub limits: Limits,
+    /// Where spans go, if anywhere.
+    pub telemetry: Option<Collector>,
     /// The servers, by name.
     pub servers: BTreeMap<ServerName, Server>,
 }
@@ -71,6 +73,8 @@ pub struct Config {
 pub struct Listen {
     /// The MCP endpoint's address and port.
     pub mcp: SocketAddr,
+    /// The API's address and port; `None`: there is none. Loopback, or with TLS.
+    pub api: Option<SocketAddr>,
     /// Whether a caller without a key is served, as the agent `unbound`. Loopback only.
     pub allow_unbound: bool,
     /// `Host` headers accepted besides the address itself and loopback names: `name` or `name:port`, lower case.
@@ -86,6 +90,12 @@ impl Listen {
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}/mcp", if self.tls.is_some() { "https" } else { "http" }, self.mcp)
+    }
+
+    /// Where the API is. On a loopback address it is in the clear: the certificate is for another name.
+    #[must_use]
+    pub fn api_url(&self) -> Option<String> {
+        self.api.map(|at| format!("{}://{at}", if at.ip().is_loopback() { "http" } else { "https" }))
     }
 }
 

@@ -21,6 +21,9 @@ environment = "{environment}"
 [listen]
 # Where agents connect: /mcp for all servers, /mcp/NAME for one.
 mcp = "{mcp}"
+# Where callers that run tools themselves ask for decisions (AuthZEN), and `/readyz`; `false` for none. With an agent's key.
+# On an address that others can reach only with TLS.
+api = "{api}"
 # Whether callers without a key are served, as the agent `unbound`. Only on a loopback address.
 allow_unbound = false
 # Host names accepted besides loopback names: "name" or "name:port". Behind a reverse proxy or in a Tailscale network,
@@ -57,6 +60,10 @@ in_flight = {in_flight}
 call_timeout_seconds = {timeout}
 # How long a call may wait for its human.
 approval_ttl_seconds = {ttl}
+
+[telemetry]
+# Spans of calls, to a collector's OTLP/HTTP address: names and outcomes, no arguments. TLS is for the collector to speak.
+# otlp = "http://127.0.0.1:4318"
 
 # Servers. A name is a lower-case letter, then lower-case letters, digits and `-`, at most 24.
 # Values in `env`, `headers`, `args` and `url` may be references: `secret://NAME` is looked up in
@@ -99,6 +106,7 @@ approval_ttl_seconds = {ttl}
 "#,
         environment = d::ENVIRONMENT,
         mcp = d::MCP,
+        api = d::API,
         data = d::DATA_DIR,
         policy = d::POLICY_DIR,
         catalog = d::CATALOG_FILE,

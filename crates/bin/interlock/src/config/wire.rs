@@ -4,7 +4,7 @@ use super::{
     CatalogSource, Config, Document, Fault, Launch, Limits, Listen, MAX_SERVERS, Package, PackageRef, Registry, Server,
     Setting, fault::Complaint, suspect,
 };
-use interlock_gateway::TlsFiles;
+use interlock_gateway::{Collector, InvalidCollector, TlsFiles};
 use interlock_model::{Digest, Mode, ServerName};
 use interlock_upstream::adapted::DocumentKind;
 use serde::Deserialize;
@@ -20,6 +20,7 @@ use toml::Spanned;
 pub(super) mod default {
     pub(crate) const ENVIRONMENT: &str = "dev";
     pub(crate) const MCP: &str = "127.0.0.1:7420";
+    pub(crate) const API: &str = "127.0.0.1:7421";
     pub(crate) const DATA_DIR: &str = ".interlock";
     pub(crate) const POLICY_DIR: &str = "policy";
     pub(crate) const CATALOG_FILE: &str = "catalog.lock.json";
@@ -50,6 +51,8 @@ struct File {
     #[serde(default)]
     limits: LimitsTable,
     #[serde(default)]
+    telemetry: TelemetryTable,
+    #[serde(default)]
     servers: BTreeMap<Spanned<String>, ServerTable>,
 }
 
@@ -57,12 +60,20 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct ListenTable {
     mcp: Option<Spanned<String>>,
+    api: Option<Spanned<ApiValue>>,
     allow_unbound: Option<Spanned<bool>>,
     #[serde(default)]
     allowed_hosts: Vec<Spanned<String>>,
     #[serde(default)]
     allowed_origins: Vec<Spanned<String>>,
     tls: Option<TlsTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "an address and a port, or `false`")]
+enum ApiValue {
+    At(String),
+    Switch(bool),
 }
 
 #[derive(Deserialize)]
@@ -94,6 +105,12 @@ struct LimitsTable {
     in_flight: Option<Spanned<i64>>,
     call_timeout_seconds: Option<Spanned<i64>>,
     approval_ttl_seconds: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TelemetryTable {
+    otlp: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +163,7 @@ fn checked(wire: File, text: &str, file: &Path) -> Result<Config, Complaint> {
             relist: seconds(wire.catalog.relist_seconds, default::RELIST_SECONDS, 5, 86_400)?,
         },
         limits: limits(wire.limits)?,
+        telemetry: wire.telemetry.otlp.map(collector).transpose()?,
         servers,
     })
 }
@@ -183,6 +201,7 @@ fn listen(wire: ListenTable, root: &Path) -> Result<Listen, Complaint> {
         )
         .help("give each agent a key (`interlock agents issue`), or listen on a loopback address"));
     }
+    let api = api(wire.api, allow_unbound, wire.tls.is_some())?;
     let hosts =
         wire.allowed_hosts.into_iter().map(|v| matching(v, host, "a host is `name` or `name:port`, no scheme, no `*`"));
     let origins = wire
@@ -194,11 +213,46 @@ fn listen(wire: ListenTable, root: &Path) -> Result<Listen, Complaint> {
     };
     Ok(Listen {
         mcp,
+        api,
         allow_unbound,
         allowed_hosts: hosts.collect::<Result<_, _>>()?,
         allowed_origins: origins.collect::<Result<_, _>>()?,
         tls: wire.tls.map(tls).transpose()?,
     })
+}
+
+fn collector(value: Spanned<String>) -> Result<Collector, Complaint> {
+    value.get_ref().parse().map_err(|e: InvalidCollector| Complaint::new(value.span(), e.to_string()))
+}
+
+/// Where the API is; `None` where it is turned off.
+fn api(wire: Option<Spanned<ApiValue>>, allow_unbound: bool, tls: bool) -> Result<Option<SocketAddr>, Complaint> {
+    let Some(value) = wire else { return Ok(Some(SocketAddr::from(([127, 0, 0, 1], 7421)))) };
+    let span = value.span();
+    let address = match value.into_inner() {
+        ApiValue::Switch(false) => return Ok(None),
+        ApiValue::Switch(true) => None,
+        ApiValue::At(text) => text.parse::<SocketAddr>().ok(),
+    };
+    let Some(address) = address else {
+        return Err(Complaint::new(span, "not an address and a port, and not `false`")
+            .help(format!("write an IP address and a port, such as \"{}\", or `false` for no API", default::API)));
+    };
+    if address.ip().is_loopback() {
+        return Ok(Some(address));
+    }
+    if allow_unbound {
+        return Err(Complaint::new(
+            span,
+            format!("callers without a key would be served at {address}, which others can reach"),
+        )
+        .help("set `allow_unbound = false`, or use a loopback address"));
+    }
+    if !tls {
+        return Err(Complaint::new(span, format!("keys and decisions would travel to {address} in the clear"))
+            .help("set `listen.tls`, or use a loopback address"));
+    }
+    Ok(Some(address))
 }
 
 fn matching(value: Spanned<String>, valid: fn(&str) -> bool, message: &str) -> Result<String, Complaint> {

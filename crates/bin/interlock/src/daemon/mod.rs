@@ -24,7 +24,8 @@ use interlock_engine::front::Endpoint;
 use interlock_engine::ports::{Append, Clock, Ledger};
 use interlock_engine::{Engine, Ports, Settings, World};
 use interlock_gateway::{
-    AdminOptions, AdminSocket, HttpOptions, Published, StdioOptions, Tls, serve_admin, serve_http,
+    AdminOptions, AdminSocket, HttpOptions, OtlpOptions, Published, StdioOptions, Tls, otlp, serve_admin, serve_api,
+    serve_http,
 };
 use interlock_identity::Registry;
 use interlock_ledger::entry::{
@@ -40,7 +41,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{mpsc, watch as channel};
+use tokio::sync::{mpsc, oneshot, watch as channel};
 
 /// The administration socket's name in the data directory.
 pub(crate) const SOCKET: &str = "admin.sock";
@@ -76,6 +77,8 @@ pub(crate) struct Gateway {
     /// The socket that MCP is served on, for whoever comes after this daemon.
     listener: std::net::TcpListener,
     tls: Option<Arc<Tls>>,
+    /// Where the API is served.
+    api: Option<String>,
     /// One reload at a time: the watcher and a command may ask at once.
     reloading: tokio::sync::Mutex<()>,
     log: Log,
@@ -156,6 +159,29 @@ fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// How long a stop waits for the last spans to be taken.
+const LAST_SPANS: Duration = Duration::from_secs(2);
+
+/// Most connections to the API, and most questions at once there. Those who ask are few programs, not many hosts.
+const API_CONNECTIONS: usize = 1024;
+
+/// The API's port. Where it is taken, agents are served all the same: what asks there is told nothing, and acts on nothing.
+fn bind_api(config: &Config, log: &Log) -> Option<TcpListener> {
+    let address = config.listen.api?;
+    match listen(address) {
+        Ok(listener) => {
+            log.line(&format!("serving the API on {}", config.listen.api_url().unwrap_or_default()));
+            Some(listener)
+        }
+        Err(why) => {
+            log.line(&format!(
+                "not serving the API: cannot listen on {address}: {why}; set `listen.api` to another port, or to `false`"
+            ));
+            None
+        }
+    }
+}
+
 /// Runs the gateway until it is told to stop.
 ///
 /// With `inherit`, after the one that passed its socket on.
@@ -204,6 +230,7 @@ pub(crate) async fn run(config: Config, background: bool, inherit: bool) -> Resu
     };
     listener.set_nonblocking(true).map_err(unheard)?;
     let serving = listener.try_clone().and_then(TcpListener::from_std).map_err(unheard)?;
+    let api = bind_api(&config, &log);
     let socket = AdminSocket::bind(&socket_path(&config.data_dir))?;
 
     let (events, listings) = mpsc::channel(EVENTS);
@@ -221,11 +248,12 @@ pub(crate) async fn run(config: Config, background: bool, inherit: bool) -> Resu
         stop: channel::channel(false).0,
         listener,
         tls,
+        api: api.as_ref().and_then(|_| config.listen.api_url()),
         reloading: tokio::sync::Mutex::new(()),
         log,
         config,
     });
-    serve(&gateway, serving, socket, listings, events).await;
+    serve(&gateway, serving, api, socket, listings, events).await;
 
     let stop = StopEvent { reason: "asked to".to_owned() };
     let entry = Entry::new(now(), Event::Stop(stop));
@@ -249,6 +277,7 @@ pub(crate) async fn run(config: Config, background: bool, inherit: bool) -> Resu
 async fn serve(
     gateway: &Arc<Gateway>,
     listener: TcpListener,
+    api: Option<TcpListener>,
     socket: AdminSocket,
     listings: mpsc::Receiver<interlock_upstream::ServerEvent>,
     events: mpsc::Sender<interlock_upstream::ServerEvent>,
@@ -271,6 +300,13 @@ async fn serve(
         tls: gateway.tls.clone(),
         ..HttpOptions::default()
     };
+    let exposed = gateway.config.listen.api.is_some_and(|at| !at.ip().is_loopback());
+    let api_http = HttpOptions {
+        connections: API_CONNECTIONS,
+        in_flight: API_CONNECTIONS,
+        tls: gateway.tls.clone().filter(|_| exposed),
+        ..http.clone()
+    };
     let stdio =
         StdioOptions { endpoint: Endpoint::All, message_bytes: limits.message_bytes, ..StdioOptions::default() };
     let stopped = || {
@@ -292,9 +328,19 @@ async fn serve(
         gateway.engine.world().catalog.tools().len(),
         gateway.config.data_dir.display(),
     ));
+    let (calls_over, over) = oneshot::channel::<()>();
+    let telemetry = gateway.config.telemetry.clone().map(|collector| {
+        let to = gateway.clone();
+        let (watcher, sending) = otlp(collector, OtlpOptions::default(), move |line| to.log(line), async {
+            let _gone = over.await;
+        });
+        gateway.engine.observe(Box::new(watcher));
+        tokio::spawn(sending)
+    });
     let admin_options = AdminOptions { stdio, ..AdminOptions::default() };
     tokio::join!(
         serve_http(vec![listener], gateway.engine.clone(), published, http, stopped()),
+        serve_api(api.into_iter().collect(), gateway.engine.clone(), api_http, stopped()),
         serve_admin(
             socket,
             gateway.clone(),
@@ -304,6 +350,10 @@ async fn serve(
             stopped()
         ),
     );
+    drop(calls_over);
+    if let Some(sending) = telemetry {
+        let _ended = tokio::time::timeout(LAST_SPANS, sending).await;
+    }
     for task in [files, expiry, signals, hangups] {
         task.abort();
     }
@@ -425,6 +475,7 @@ impl Gateway {
             "pid": std::process::id(),
             "pid": std::process::id(),
             "mcp": self.config.listen.url(),
+            "api": self.api,
             "mode": world.settings.mode,
             "environment": world.settings.environment,
             "catalog": { "serial": world.catalog.serial(), "digest": world.catalog.digest(), "tools": world.catalog.tools().len() },

@@ -94,7 +94,7 @@ impl Stage {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(Failed::unanswered)?;
         let port = listener.local_addr().map_err(Failed::unanswered)?.port();
         let text = std::fs::read_to_string(self.dir.join("interlock.toml")).map_err(Failed::unanswered)?;
-        let moved = format!("{text}\n[listen]\nmcp = \"127.0.0.1:{port}\"\n");
+        let moved = format!("{text}\n[listen]\nmcp = \"127.0.0.1:{port}\"\napi = false\n");
         self.write("interlock.toml", &moved)
     }
 

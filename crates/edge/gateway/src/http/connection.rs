@@ -2,7 +2,7 @@
 //! bound on how long it may wait.
 
 use super::http2;
-use super::service::Front;
+use super::serving::Serving;
 use super::tls::Tls;
 use crate::stopped;
 use hyper::body::Incoming;
@@ -10,7 +10,6 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use interlock_engine::front::Governed;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -77,8 +76,8 @@ impl Drop for Busy {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<G: Governed>(front: Arc<Front<G>>, stream: TcpStream, mut stopping: watch::Receiver<bool>) {
-    let head = front.options.head_timeout;
+pub(super) async fn serve<S: Serving>(front: Arc<S>, stream: TcpStream, mut stopping: watch::Receiver<bool>) {
+    let head = front.options().head_timeout;
     let accepted = tokio::time::Instant::now();
     // Nagle and delayed acknowledgements together cost 40 ms an answer.
     let _ = stream.set_nodelay(true);
@@ -95,7 +94,7 @@ pub(super) async fn serve<G: Governed>(front: Arc<Front<G>>, stream: TcpStream, 
         () = async { stopped(&mut stopping).await; tokio::time::sleep(LAST_LOOK).await } => return,
     };
     // Boxed, so that the state of TLS and HTTP is not part of a task that is only waiting.
-    if let Some(tls) = front.options.tls.clone() {
+    if let Some(tls) = front.options().tls.clone() {
         Box::pin(secure(front, tls, stream, stopping, accepted + head)).await;
         return;
     }
@@ -111,8 +110,8 @@ pub(super) async fn serve<G: Governed>(front: Arc<Front<G>>, stream: TcpStream, 
 const LAST_LOOK: Duration = Duration::from_millis(20);
 
 /// One or two bytes have come, and either version may begin with them.
-async fn undecided<G: Governed>(
-    front: Arc<Front<G>>,
+async fn undecided<S: Serving>(
+    front: Arc<S>,
     stream: TcpStream,
     mut stopping: watch::Receiver<bool>,
     until: tokio::time::Instant,
@@ -144,8 +143,8 @@ async fn undecided<G: Governed>(
 
 /// TLS, and in it the version that the two sides agreed on. The slot among the connections is taken already, so
 /// unfinished handshakes are bounded in number as well as in time.
-async fn secure<G: Governed>(
-    front: Arc<Front<G>>,
+async fn secure<S: Serving>(
+    front: Arc<S>,
     tls: Arc<Tls>,
     stream: TcpStream,
     mut stopping: watch::Receiver<bool>,
@@ -165,9 +164,9 @@ async fn secure<G: Governed>(
     }
 }
 
-async fn speak<G: Governed, I: Read + Write + Unpin>(front: Arc<Front<G>>, io: I, mut stopping: watch::Receiver<bool>) {
-    let (head, idle) = (front.options.head_timeout, front.options.idle_timeout);
-    let phase = Phase::new(front.started);
+async fn speak<S: Serving, I: Read + Write + Unpin>(front: Arc<S>, io: I, mut stopping: watch::Receiver<bool>) {
+    let (head, idle) = (front.options().head_timeout, front.options().idle_timeout);
+    let phase = Phase::new(front.started());
     let service = service_fn(|request: http::Request<Incoming>| {
         let (front, busy) = (front.clone(), phase.busy());
         async move { Ok::<_, Infallible>(front.handle(request, busy).await) }
@@ -175,8 +174,8 @@ async fn speak<G: Governed, I: Read + Write + Unpin>(front: Arc<Front<G>>, io: I
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
-        .max_header_size(front.options.header_bytes)
-        .max_buf_size(BUFFER.max(front.options.header_bytes));
+        .max_header_size(front.options().header_bytes)
+        .max_buf_size(BUFFER.max(front.options().header_bytes));
     let mut connection = pin!(builder.serve_connection(io, service));
     let every = look_every(head, idle);
     let mut check = pin!(tokio::time::sleep(every));

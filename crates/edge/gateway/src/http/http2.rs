@@ -6,14 +6,14 @@
 use super::body::Answer;
 use super::connection::{BUFFER, Busy, Phase, look_every};
 use super::reply::Refusal;
-use super::service::{Front, overloaded};
+use super::service::overloaded;
+use super::serving::Serving;
 use crate::{era, stopped};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioExecutor;
-use interlock_engine::front::Governed;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -68,13 +68,13 @@ pub(super) fn is_announced(first: &[u8]) -> Option<bool> {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn speak<G: Governed, I: Read + Write + Unpin>(
-    front: Arc<Front<G>>,
+pub(super) async fn speak<S: Serving, I: Read + Write + Unpin>(
+    front: Arc<S>,
     io: I,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let (head, idle) = (front.options.head_timeout, front.options.idle_timeout);
-    let phase = Phase::new(front.started);
+    let (head, idle) = (front.options().head_timeout, front.options().idle_timeout);
+    let phase = Phase::new(front.started());
     let service = service_fn(|request: http::Request<Incoming>| {
         let (front, busy) = (front.clone(), phase.busy());
         async move { Ok::<_, Infallible>(answer(front, request, busy).await) }
@@ -86,7 +86,7 @@ pub(super) async fn speak<G: Governed, I: Read + Write + Unpin>(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
         .header_table_size(HEADER_TABLE)
-        .max_header_list_size(u32::try_from(front.options.header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(front.options().header_bytes).unwrap_or(u32::MAX))
         .max_send_buf_size(BUFFER)
         .max_pending_accept_reset_streams(RESET_BEFORE_ACCEPTED)
         .max_local_error_reset_streams(RESET_FOR_FAULTS);
@@ -123,12 +123,8 @@ pub(super) async fn speak<G: Governed, I: Read + Write + Unpin>(
 }
 
 /// Answers one stream within what HTTP/1.1 is bound to by its connections: as many streams over all as connections.
-async fn answer<G: Governed>(
-    front: Arc<Front<G>>,
-    request: http::Request<Incoming>,
-    busy: Busy,
-) -> http::Response<Answer> {
-    let Some(_permit) = front.streams.call() else { return overloaded().respond() };
+async fn answer<S: Serving>(front: Arc<S>, request: http::Request<Incoming>, busy: Busy) -> http::Response<Answer> {
+    let Some(_permit) = front.streams().call() else { return overloaded().respond() };
     if request.headers().len() > HEADERS {
         return Refusal::new(http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, era::too_many_headers(HEADERS))
             .respond();

@@ -1,9 +1,10 @@
 //! The HTTP front: MCP's streamable HTTP in both eras, on one endpoint for all servers and one for each.
 //!
-//! In scope: listeners, TLS, limits, sessions, headers. Out of scope: the console.
+//! In scope: listeners, TLS, limits, sessions, headers; the API beside it (`api`). Out of scope: the console.
 //! Source: MCP 2025-03-26, 2025-06-18, 2025-11-25, 2026-07-28, basic/transports.
 
 mod agreement;
+mod api;
 mod body;
 mod connection;
 mod events;
@@ -16,9 +17,12 @@ mod passport;
 mod reply;
 mod run_on;
 mod service;
+mod serving;
 mod session;
 mod tls;
+mod trace;
 
+pub use api::serve_api;
 pub use session::SessionLimits;
 pub use tls::{Tls, TlsError, TlsFiles};
 
@@ -27,6 +31,7 @@ use bytes::Bytes;
 use interlock_engine::front::{Governed, Notice};
 use interlock_model::SessionKey;
 use service::Front;
+use serving::Serving;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
@@ -158,15 +163,16 @@ async fn sweep<G: Governed>(front: &Front<G>, every: Duration) {
 const WAITING: usize = 1024;
 
 /// Accepts until told to stop, then waits for its connections.
-async fn accept<G: Governed>(
-    front: Arc<Front<G>>,
+async fn accept<S: Serving>(
+    front: Arc<S>,
     listener: TcpListener,
     slots: Arc<Semaphore>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
+    let told = stopping.clone();
     let serve = |connections: &mut JoinSet<()>, (stream, slot): (TcpStream, OwnedSemaphorePermit)| {
-        let (front, stopping) = (front.clone(), front.stopping.clone());
+        let (front, stopping) = (front.clone(), told.clone());
         connections.spawn(async move {
             connection::serve(front, stream, stopping).await;
             drop(slot);

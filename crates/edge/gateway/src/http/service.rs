@@ -11,6 +11,7 @@ use super::outbox::{self, Outbox};
 use super::reply::{self, Refusal};
 use super::run_on::RunOn;
 use super::session::{NotOpened, Session, Sessions};
+use super::trace::trace;
 use super::{HttpOptions, Published};
 use crate::flight::Grounded;
 use crate::legacy::Opened;
@@ -71,6 +72,7 @@ impl Asked {
             endpoint: self.endpoint.clone(),
             revision,
             capabilities,
+            trace: trace(&self.head.headers),
             received_us: self.received_us,
         }
     }
@@ -539,13 +541,13 @@ fn not_allowed() -> Refusal {
 }
 
 /// The key of `Bearer <key>`.
-fn bearer(value: &HeaderValue) -> Option<&str> {
+pub(super) fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
     let key = key.trim_matches(' ');
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
 }
 
-fn is_json(value: &HeaderValue) -> bool {
+pub(super) fn is_json(value: &HeaderValue) -> bool {
     let kind = value.to_str().unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }

@@ -12,11 +12,13 @@
 
 #[cfg(unix)]
 mod admin;
+mod api;
 mod fake;
 mod http2;
 mod legacy;
 mod limits;
 mod modern;
+mod otlp;
 mod raw;
 mod sides;
 mod stdio;

@@ -69,7 +69,7 @@ struct Inner {
     link: Arc<Link>,
     gone: Arc<Gone>,
     hearers: Arc<Hearers>,
-    /// What every request carries. The only headers there are: an agent's own go nowhere.
+    /// What every request carries. Of an agent's own headers only its place in a trace goes on, re-read.
     headers: ArcSwap<HeaderMap>,
     limits: Limits,
 }

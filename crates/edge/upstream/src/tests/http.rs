@@ -5,6 +5,7 @@ use super::rig::{Rig, call_of, client, request, spec, text};
 use crate::session::Call;
 use crate::{Launch, Limits, SecretString, ServerSpec, list_once};
 use bytes::Bytes;
+use interlock_engine::Trace;
 use interlock_engine::front::Deaf;
 use interlock_model::Code;
 use std::sync::Arc;
@@ -272,6 +273,28 @@ async fn renamed_tools_and_replaced_arguments() {
         assert!(sent.contains(r#""name":"echo""#) && !sent.contains("srv__echo"), "{sent}");
         assert!(sent.contains(arguments.unwrap_or(r#"{"region":"x"}"#)), "{sent}");
         assert_eq!(fake.seen("tools/call").last().unwrap().header("mcp-param-region"), Some(header));
+    }
+}
+
+#[tokio::test]
+async fn a_place_in_a_trace_goes_on_to_servers_of_both_eras() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for modern in [true, false] {
+        let fake = Fake::start(modern).await;
+        let rig = Rig::started(spec(launch(&fake))).await;
+        let text = r#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"srv__echo","arguments":{}}}"#;
+        for (trace, expected) in [
+            (Trace::read(PARENT, Some("a=1")), (Some(PARENT), Some("a=1"))),
+            (Trace::read(PARENT, None), (Some(PARENT), None)),
+            (None, (None, None)),
+        ] {
+            let call = Call { trace, ..call_of("echo", request(text)) };
+            rig.upstreams.send(&rig.name, &call, &Deaf).await.unwrap();
+            let seen = fake.seen("tools/call");
+            let last = seen.last().unwrap();
+            assert_eq!((last.header("traceparent"), last.header("tracestate")), expected);
+            assert!(!last.body.contains("trace"), "the message is the client's own");
+        }
     }
 }
 

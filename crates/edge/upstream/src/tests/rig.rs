@@ -115,6 +115,7 @@ pub(super) fn call_of(tool: &str, request: Request) -> Call {
         capabilities: Bytes::new(),
         log_level: None,
         timeout: Duration::from_secs(5),
+        trace: None,
     }
 }
 
