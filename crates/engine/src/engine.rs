@@ -594,7 +594,10 @@ impl<P: Ports> Engine<P> {
         aside: &dyn Aside,
         watch: &mut Watch<'_, P>,
     ) -> Result<CallResponse, Refused> {
-        let released = self.path(caller, (request, Aim::Named(ask)), call, Toward::Server(aside)).await?;
+        // Apart, so that what awaits this, up to the connection, is not as large as all the path's states and is not
+        // copied with them.
+        let path = Box::pin(self.path(caller, (request, Aim::Named(ask)), call, Toward::Server(aside)));
+        let released = path.await?;
         watch.released(&released);
         self.show_questions(&released).await?;
         Ok(released.respond(ask, self.clock.now()))
