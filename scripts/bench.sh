@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make bench`: builds release binaries and runs `interlock-bench all`. The arguments are its options (--quick, --rounds N,
-# --at-most RATIO, ...).
+# `make bench`: builds release binaries, runs `interlock-bench all`, and measures what the gateway holds (`bench/held.py`). The
+# arguments are options of the former (--quick, --rounds N, --at-most RATIO, ...).
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 scripts/setup.sh --build
@@ -17,4 +17,6 @@ if [ -z "${INTERLOCK_BIN:-}" ]; then
   export INTERLOCK_COUNTING_BIN=$target/bench/interlock-counting
 fi
 cargo build --release --locked --package interlock-bench
-exec "$target/release/interlock-bench" all "$@"
+"$target/release/interlock-bench" all "$@"
+cargo build --release --locked --package interlock-testkit --bin interlock-fake-server
+INTERLOCK_FAKE_SERVER=$target/release/interlock-fake-server python3 bench/held.py --write
