@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 
-from project import Client, Project, check, fake
+from project import Client, Project, check, fake, free_port
 
 RESTARTS = 3
 
@@ -105,10 +105,16 @@ def main():
 
         # A new daemon that cannot start: the old one serves on.
         whole = project.config.read_text()
-        project.config.write_text(whole + "\nnonsense = 1\n")
-        project.admin("restart")
-        time.sleep(1.5)
-        check("a new daemon that cannot read its configuration takes nothing over", project.admin("status")["pid"] == pids[-1])
+        other = free_port()
+        for what, changed in {
+            "cannot read its configuration": whole + "\nnonsense = 1\n",
+            "would have another ledger": whole + '\n[data]\ndir = "elsewhere"\n',
+            "would listen elsewhere": whole.replace(f":{project.port}", f":{other}"),
+        }.items():
+            project.config.write_text(changed)
+            project.admin("restart")
+            time.sleep(1)
+            check(f"a new daemon that {what} takes nothing over", project.admin("status")["pid"] == pids[-1])
         project.config.write_text(whole)
         check("and the old one still answers", legacy(clients[0][0])[0] == 200)
 
@@ -117,6 +123,8 @@ def main():
         outcomes = [entry for entry in project.entries() if "outcome" in entry["entry"]["event"]]
         done = [entry for entry in outcomes if entry["entry"]["event"]["outcome"]["status"] == "ok"]
         check("each answered call has its outcome in the ledger", len(done) >= len(good))
+        unheard = len(done) - len(good) - 1  # one was made after the restarts
+        check("each call that was made was answered", unheard == 0, f"{unheard} answers were lost")
         lost = [entry for entry in outcomes if entry["entry"]["event"]["outcome"]["status"] == "unknown"]
         check("no call that began was lost", not lost, lost[:1])
         project.interlock("ledger", "verify")

@@ -109,9 +109,9 @@ pub(crate) struct RunArgs {
     /// Started by another command: say nothing on the terminal, log to the data directory.
     #[arg(long, hide = true)]
     pub(crate) background: bool,
-    /// Started by the daemon before it: its listening socket is the standard input.
-    #[arg(long, hide = true)]
-    pub(crate) inherit: bool,
+    /// Started by the daemon of this data directory: its listening socket is the standard input.
+    #[arg(long, hide = true, value_name = "DATA_DIR")]
+    pub(crate) inherit: Option<std::path::PathBuf>,
 }
 
 /// `interlock stdio`

@@ -3,7 +3,7 @@
 //! Source: MCP 2026-07-28, basic/versioning; before it, a request without a version is 2025-03-26.
 
 use interlock_engine::front::{Endpoint, Governed, NotIdentified};
-use interlock_mcp::{Ask, Era, FrameError, Listed, Revision, RpcError, answer::quote};
+use interlock_mcp::{Ask, Era, FrameError, Listed, Offers, Revision, RpcError, answer::quote};
 use interlock_model::Code;
 use interlock_model::json::{Fault, JsonError, View};
 
@@ -41,6 +41,25 @@ pub(crate) fn is_served<G: Governed>(governed: &G, endpoint: &Endpoint, ask: Ask
         Ask::Complete => governed.offers(endpoint).completions,
         Ask::Task(_) => governed.offers(endpoint).tasks,
     }
+}
+
+/// The inside of `capabilities`, as both eras spell it.
+pub(crate) fn capabilities(offers: Offers) -> String {
+    let mut out = r#""tools":{"listChanged":true}"#.to_owned();
+    if offers.prompts {
+        out.push_str(&format!(r#","prompts":{{"listChanged":{}}}"#, offers.prompts_changed));
+    }
+    if offers.resources {
+        let (subscribe, changed) = (offers.subscribe, offers.resources_changed);
+        out.push_str(&format!(r#","resources":{{"subscribe":{subscribe},"listChanged":{changed}}}"#));
+    }
+    if offers.completions {
+        out.push_str(r#","completions":{}"#);
+    }
+    if offers.logging {
+        out.push_str(r#","logging":{}"#);
+    }
+    out
 }
 
 /// -32022 with what is served and what was asked for.

@@ -41,31 +41,12 @@ pub(crate) fn initialize(request: &Request, oldest: Revision, offers: Offers) ->
     };
     let result = format!(
         r#"{{"protocolVersion":"{revision}","capabilities":{{{}}},"serverInfo":{SERVER_INFO}}}"#,
-        capabilities(offers)
+        era::capabilities(offers)
     );
     let message = answer::result(request.id(), result.as_bytes());
     let able = request.param("capabilities").filter(|c| c.members().next().is_some());
     let capabilities = able.map_or_else(Bytes::new, |able| request.bytes().slice(able.span()));
     Ok(Opened { revision, capabilities, message })
-}
-
-/// The inside of `capabilities`.
-fn capabilities(offers: Offers) -> String {
-    let mut out = r#""tools":{"listChanged":true}"#.to_owned();
-    if offers.prompts {
-        out.push_str(&format!(r#","prompts":{{"listChanged":{}}}"#, offers.prompts_changed));
-    }
-    if offers.resources {
-        let (subscribe, changed) = (offers.subscribe, offers.resources_changed);
-        out.push_str(&format!(r#","resources":{{"subscribe":{subscribe},"listChanged":{changed}}}"#));
-    }
-    if offers.completions {
-        out.push_str(r#","completions":{}"#);
-    }
-    if offers.logging {
-        out.push_str(r#","logging":{}"#);
-    }
-    out
 }
 
 /// Answers a request within a session.

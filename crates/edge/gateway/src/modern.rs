@@ -126,19 +126,7 @@ pub(crate) fn may_hear(request: &Request) -> bool {
 
 /// What `server/discover` says. `listChanged` and `subscribe` promise that `subscriptions/listen` brings it.
 fn discovery(offers: Offers) -> String {
-    let mut capabilities = r#""tools":{"listChanged":true}"#.to_owned();
-    if offers.prompts {
-        capabilities.push_str(&format!(r#","prompts":{{"listChanged":{}}}"#, offers.prompts_changed));
-    }
-    if offers.resources {
-        let (subscribe, changed) = (offers.subscribe, offers.resources_changed);
-        capabilities.push_str(&format!(r#","resources":{{"subscribe":{subscribe},"listChanged":{changed}}}"#));
-    }
-    for (offered, member) in [(offers.completions, r#","completions":{}"#), (offers.logging, r#","logging":{}"#)] {
-        if offered {
-            capabilities.push_str(member);
-        }
-    }
+    let mut capabilities = era::capabilities(offers);
     if offers.tasks {
         capabilities.push_str(&format!(r#","extensions":{{"{}":{{}}}}"#, offers::TASKS));
     }

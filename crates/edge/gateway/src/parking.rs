@@ -193,13 +193,22 @@ impl<S> Parking<S> {
     /// cancels the call.
     pub(crate) async fn run(&self, mut running: Running<S>, leg: Leg) -> Answered {
         let desk = running.desk.clone();
-        let put = tokio::select! {
+        let mut put = tokio::select! {
             biased;
             (status, message) = &mut running.work => {
                 return (status, if running.resumed { renamed(message, &leg.id) } else { message });
             }
             put = desk.questions() => put,
         };
+        // A server may ask several things at the same time: those that follow at once are shown with the first.
+        tokio::select! {
+            biased;
+            (status, message) = &mut running.work => {
+                return (status, if running.resumed { renamed(message, &leg.id) } else { message });
+            }
+            () = tokio::time::sleep(GATHER) => {}
+        }
+        put.append(&mut desk.lock());
         match self.park(running, put, &leg) {
             Some(message) => (StatusCode::OK, message),
             None => {
@@ -281,6 +290,9 @@ impl<S> Parking<S> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long further questions are waited for after the first.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// How long a parked call waits.
 const LIFE: Duration = Duration::from_secs(3600);

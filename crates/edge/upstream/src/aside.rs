@@ -18,6 +18,8 @@ use std::task::{Context, Poll, Waker};
 
 /// Most messages that wait for a call to hear them; a server that floods it loses the rest.
 const MOST: usize = 256;
+/// Most bytes of them.
+const MOST_BYTES: usize = 4 << 20;
 
 /// What one call has still to hear. Its lock is held to put a message in or to take one out.
 #[derive(Default)]
@@ -26,6 +28,7 @@ pub(crate) struct Heard(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     messages: VecDeque<Frame>,
+    bytes: usize,
     waker: Option<Waker>,
 }
 
@@ -33,9 +36,11 @@ impl Heard {
     /// Puts a message in; false if too many wait.
     pub(crate) fn put(&self, message: Frame) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.messages.len() >= MOST {
+        let bytes = size(&message);
+        if waiting.messages.len() >= MOST || waiting.bytes + bytes > MOST_BYTES {
             return false;
         }
+        waiting.bytes += bytes;
         waiting.messages.push_back(message);
         let waker = waiting.waker.take();
         drop(waiting);
@@ -49,10 +54,19 @@ impl Heard {
     fn take(&self, cx: &Context<'_>) -> Option<Frame> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let next = waiting.messages.pop_front();
+        waiting.bytes -= next.as_ref().map_or(0, size);
         if next.is_none() {
             waiting.waker = Some(cx.waker().clone());
         }
         next
+    }
+}
+
+fn size(message: &Frame) -> usize {
+    match message {
+        Frame::Notification(notification) => notification.bytes().len(),
+        Frame::Request(request) => request.bytes().len(),
+        Frame::Response(response) => response.bytes().len(),
     }
 }
 
@@ -291,5 +305,10 @@ mod tests {
         let heard = Heard::default();
         let log = || frame(r#"{"jsonrpc":"2.0","method":"notifications/message"}"#);
         assert_eq!((0..MOST * 2).filter(|_| heard.put(log())).count(), MOST);
+        let heard = Heard::default();
+        let text = "x".repeat(1 << 20);
+        let large =
+            || frame(&format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"data":"{text}"}}}}"#));
+        assert_eq!((0..9).filter(|_| heard.put(large())).count(), 3);
     }
 }

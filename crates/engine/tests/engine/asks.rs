@@ -1,9 +1,9 @@
 //! What is no tool: resources, prompts, lists, and what servers ask while they work. All of it passes the path of a call.
 
-use crate::support::Bench;
+use crate::support::{Bench, records};
 use bytes::Bytes;
 use interlock_engine::front::{Aside, Caller, Deaf, Endpoint, NoReply, Replying};
-use interlock_ledger::entry::{CallRecord, CallStatus, Event};
+use interlock_ledger::entry::{CallStatus, Event};
 use interlock_mcp::{Ask, Frame, Notification, Request, Revision};
 use interlock_model::json::Limits;
 use interlock_model::{Code, Mode};
@@ -61,17 +61,6 @@ async fn asked(bench: &Bench, method: &str, params: Value) -> Value {
 
 async fn asked_as(bench: &Bench, caller: Caller, method: &str, params: Value) -> Value {
     bench.ask_as(caller, Ask::of(method).unwrap(), request(method, &params), &Deaf).await
-}
-
-fn records(bench: &Bench) -> Vec<(&'static str, Box<CallRecord>)> {
-    let events = bench.ledger.entries().into_iter().map(|entry| entry.event);
-    events
-        .filter_map(|event| match event {
-            Event::Intent(record) => Some(("intent", record)),
-            Event::Denial(record) => Some(("denial", record)),
-            _ => None,
-        })
-        .collect()
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! Decisions for callers that act themselves: the same as for a call, recorded, and nothing is sent.
 
-use crate::support::{Bench, Disk, code, policy};
+use crate::support::{Bench, Disk, code, policy, records};
 use bytes::Bytes;
 use interlock_approval::{State, Verdict as Answer};
 use interlock_engine::authorize::{Authorizes, Verdict};
 use interlock_engine::front::{Caller, Endpoint};
 use interlock_engine::ports::Clock;
 use interlock_engine::{Quarantine, World};
-use interlock_ledger::entry::{CallRecord, CallStatus, Event};
+use interlock_ledger::entry::{CallStatus, Event};
 use interlock_mcp::{Ask, Frame, Request, Revision};
 use interlock_model::json::Limits;
 use interlock_model::{Code, Digest, Mode, Outcome};
@@ -34,17 +34,6 @@ fn caller(bench: &Bench) -> Caller {
 
 async fn authorize(bench: &Bench, tool: &str, id: &str) -> Verdict {
     bench.engine.authorize(caller(bench), Ask::Call, request(tool, id)).await
-}
-
-fn records(bench: &Bench) -> Vec<(&'static str, Box<CallRecord>)> {
-    let events = bench.ledger.entries().into_iter().map(|entry| entry.event);
-    events
-        .filter_map(|event| match event {
-            Event::Intent(record) => Some(("intent", record)),
-            Event::Denial(record) => Some(("denial", record)),
-            _ => None,
-        })
-        .collect()
 }
 
 #[tokio::test]

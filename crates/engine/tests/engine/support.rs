@@ -9,7 +9,7 @@ use interlock_engine::ports::{
 };
 use interlock_engine::{Engine, Ports, Settings, World};
 use interlock_identity::{Agent, AgentState, BearerKey, Registry};
-use interlock_ledger::entry::{Entry, Event};
+use interlock_ledger::entry::{CallRecord, Entry, Event};
 use interlock_mcp::{Ask, Frame, Offers, Request, Response, Revision};
 use interlock_model::json::Limits;
 use interlock_model::{
@@ -420,4 +420,16 @@ impl CallOwned for Arc<Engine<Fakes>> {
 /// The refusal's code, or `None` for an answer of the server's.
 pub fn code(answer: &serde_json::Value) -> Option<&str> {
     answer["result"]["structuredContent"]["code"].as_str().or_else(|| answer["error"]["data"]["code"].as_str())
+}
+
+/// What the ledger has of calls: whether each went ahead, and its record.
+pub fn records(bench: &Bench) -> Vec<(&'static str, Box<CallRecord>)> {
+    let events = bench.ledger.entries().into_iter().map(|entry| entry.event);
+    events
+        .filter_map(|event| match event {
+            Event::Intent(record) => Some(("intent", record)),
+            Event::Denial(record) => Some(("denial", record)),
+            _ => None,
+        })
+        .collect()
 }

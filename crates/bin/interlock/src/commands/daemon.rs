@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Done, Failed> {
     let config = context.config()?;
-    daemon::run(config, args.background, args.inherit).await.map(|()| Done::Yes).map_err(|e| match e {
+    daemon::run(config, args.background, args.inherit.as_deref()).await.map(|()| Done::Yes).map_err(|e| match e {
         daemon::DaemonError::Store(_) | daemon::DaemonError::Ledger(_) | daemon::DaemonError::Close(_) => {
             Failed::unanswered(e)
         }

@@ -91,7 +91,7 @@ impl AdminService for Gateway {
                 Ok(json!({}))
             }
             "restart" => {
-                let next = super::handover::start_next(&self.listener).map_err(|e| {
+                let next = super::handover::start_next(&self.listener, &self.config.data_dir).map_err(|e| {
                     AdminError::new(AdminErrorKind::Failed, format!("the next daemon could not be started: {e}"))
                 })?;
                 self.log(&format!("process {next} takes over"));

@@ -15,7 +15,7 @@ use serde_json::json;
 use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,10 +27,11 @@ const FLAG: &str = "--inherit";
 
 /// Starts the next daemon with what this one was started with, on this socket; its process id.
 #[cfg(unix)]
-pub(super) fn start_next(listener: &TcpListener) -> io::Result<u32> {
+pub(super) fn start_next(listener: &TcpListener, data_dir: &Path) -> io::Result<u32> {
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // A daemon that took over itself has it already.
     if !args.iter().any(|arg| arg == FLAG) {
-        args.push(FLAG.into());
+        args.extend([FLAG.into(), data_dir.into()]);
     }
     let socket = std::os::fd::OwnedFd::from(listener.try_clone()?);
     let mut next = Command::new(program()?);
@@ -43,7 +44,7 @@ pub(super) fn start_next(listener: &TcpListener) -> io::Result<u32> {
 
 /// Other systems have no such way to pass a socket on.
 #[cfg(not(unix))]
-pub(super) fn start_next(_: &TcpListener) -> io::Result<u32> {
+pub(super) fn start_next(_: &TcpListener, _: &Path) -> io::Result<u32> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
         "a listening socket cannot be passed on here; stop and start instead",
@@ -58,19 +59,36 @@ fn program() -> io::Result<PathBuf> {
     Ok(replaced.unwrap_or(path))
 }
 
-/// The socket that the one before passed on.
-#[cfg(unix)]
-pub(super) fn inherited() -> io::Result<TcpListener> {
-    use std::os::fd::AsFd as _;
-    let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
-    // Anything else on standard input is no socket, or none that listens.
-    listener.local_addr()?;
+/// The socket that the daemon of `before` passed on. It can only be followed on its own data directory and address: two
+/// daemons with a ledger each would otherwise answer on one port.
+///
+/// # Errors
+///
+/// [`DaemonError::Handover`] where the configuration says something else now; the one before then serves on.
+pub(super) fn inherited(config: &Config, before: &Path) -> Result<TcpListener, DaemonError> {
+    let configured = config.listen.mcp;
+    let unheard = |source| DaemonError::Listen { address: configured, source };
+    if config.data_dir != before {
+        return Err(DaemonError::Handover("`data.dir`"));
+    }
+    let listener = from_stdin().map_err(unheard)?;
+    // Anything else on standard input is no socket, and has no address.
+    let address = listener.local_addr().map_err(unheard)?;
+    if configured.port() != 0 && address != configured {
+        return Err(DaemonError::Handover("`listen.mcp`"));
+    }
     Ok(listener)
+}
+
+#[cfg(unix)]
+fn from_stdin() -> io::Result<TcpListener> {
+    use std::os::fd::AsFd as _;
+    Ok(TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
 /// Other systems have no such way to pass a socket on.
 #[cfg(not(unix))]
-pub(super) fn inherited() -> io::Result<TcpListener> {
+fn from_stdin() -> io::Result<TcpListener> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "a listening socket cannot be passed on here"))
 }
 

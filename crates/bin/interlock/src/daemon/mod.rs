@@ -124,6 +124,9 @@ pub(crate) enum DaemonError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What a running daemon cannot be changed in by another that takes over.
+    #[error("{0} changed, which a restart cannot take up; `interlock stop`, then `interlock run`")]
+    Handover(&'static str),
     /// The certificate.
     #[error("`listen.tls`: {0}")]
     Tls(#[from] interlock_gateway::TlsError),
@@ -184,11 +187,11 @@ fn bind_api(config: &Config, log: &Log) -> Option<TcpListener> {
 
 /// Runs the gateway until it is told to stop.
 ///
-/// With `inherit`, after the one that passed its socket on.
-pub(crate) async fn run(config: Config, background: bool, inherit: bool) -> Result<(), DaemonError> {
+/// With `inherit`, after the daemon of that data directory, which passed its socket on.
+pub(crate) async fn run(config: Config, background: bool, inherit: Option<&Path>) -> Result<(), DaemonError> {
     let address = config.listen.mcp;
     let unheard = |source| DaemonError::Listen { address, source };
-    let passed_on = if inherit { Some(handover::inherited().map_err(unheard)?) } else { None };
+    let passed_on = inherit.map(|before| handover::inherited(&config, before)).transpose()?;
     let (store, recovery) = match passed_on {
         Some(_) => handover::succeed(&config).await?,
         None => Store::open(StoreOptions::new(config.data_dir.clone(), now()))?,
